@@ -1,0 +1,68 @@
+"""Box arithmetic on (N, 4) float32 arrays, x1 y1 x2 y2 in pixels: the one IoU and the one NMS of training, evaluation and serving."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Boxes = NDArray[np.float32]
+
+
+def box_area(boxes: Boxes) -> NDArray[np.float32]:
+    """Return the (N,) areas in square pixels; a box turned inside out has area 0."""
+    size = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    area: NDArray[np.float32] = (size[:, 0] * size[:, 1]).astype(np.float32)
+    return area
+
+
+def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Return the (N, M) float32 IoU of every box in `a` (N, 4) with every box in `b` (M, 4).
+
+    Boxes without area have IoU 0 with everything. Empty input gives an empty matrix of the right shape.
+    """
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    size = np.clip(bottom_right - top_left, 0, None)
+    intersection = size[..., 0] * size[..., 1]
+    union = box_area(a)[:, None] + box_area(b)[None, :] - intersection
+    return np.divide(
+        intersection, union, out=np.zeros(union.shape, np.float32), where=(union > 0) & (intersection > 0)
+    ).astype(np.float32)
+
+
+def nms(boxes: Boxes, scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
+    """Return the indices kept by greedy non-maximum suppression, best first, ties by index.
+
+    A box goes when its IoU with a better kept one is above `iou_threshold`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlaps = box_iou(boxes[order], boxes[order]) > iou_threshold
+    alive = np.ones(len(order), bool)
+    for i in range(len(order)):
+        if alive[i]:
+            alive[i + 1 :] &= ~overlaps[i, i + 1 :]
+    return order[alive].astype(np.int64)
+
+
+def nms_per_label(
+    boxes: Boxes, scores: NDArray[np.float32], labels: NDArray[np.int64], iou_threshold: float
+) -> NDArray[np.int64]:
+    """Return the indices kept by `nms` run within each label, best first over all labels."""
+    if not len(boxes):
+        return np.zeros(0, np.int64)
+    spread = (boxes.max() - min(float(boxes.min()), 0.0) + 1) * labels[:, None]  # labels never overlap once moved apart
+    return nms((boxes + spread).astype(np.float32), scores, iou_threshold)
+
+
+def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
+    """Return the boxes cut to an image of `width` x `height` pixels."""
+    limit = np.array([width, height, width, height], np.float32)
+    return np.clip(boxes, 0, limit).astype(np.float32)
+
+
+def xywh_to_xyxy(boxes: Boxes) -> Boxes:
+    """Return COCO's x y width height boxes as x1 y1 x2 y2."""
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1).astype(np.float32)
+
+
+def xyxy_to_xywh(boxes: Boxes) -> Boxes:
+    """Return x1 y1 x2 y2 boxes as COCO's x y width height."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float32)

@@ -1,0 +1,124 @@
+"""Categories, article types, colours and the label maps of data sources, read from taxonomy.toml.
+
+Merging or splitting categories is an edit of that file: nothing here knows a category's name.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from twinset.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    name: str
+    group: str
+    en: str
+    ko: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleType:
+    name: str
+    category: str
+    en: str
+    ko: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How one data set's labels become categories. A label mapped to None is known and belongs to none."""
+
+    name: str
+    labels: Mapping[str, str | None]
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The categories this source labels; the absence of any other is not a negative."""
+        return frozenset(category for category in self.labels.values() if category)
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    categories: tuple[Category, ...]
+    article_types: tuple[ArticleType, ...]
+    sources: Mapping[str, Source]
+    colours: Mapping[str, tuple[str, str]]  # palette name -> (English, Korean)
+    colour_names: Mapping[str, str]  # a source's colour name, folded -> palette name
+    type_words: Mapping[str, str | None]  # a feed's word for a type, folded -> category or None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(category.name for category in self.categories)
+
+    def category_of(self, article_type: str) -> str | None:
+        """Return the category of a feed's article type, None if it belongs to none.
+
+        Raises KeyError for a word the taxonomy does not know.
+        """
+        return self.type_words[fold(article_type)]
+
+    def base_colour(self, name: str) -> str | None:
+        """Return the palette's colour for a feed's colour name, None for a name the taxonomy does not know."""
+        return self.colour_names.get(fold(name))
+
+
+def fold(word: str) -> str:
+    """Return the word as taxonomy look-ups compare it: case, spaces and hyphens don't count."""
+    return "".join(character for character in word.casefold() if character.isalnum())
+
+
+@cache
+def default_taxonomy() -> Taxonomy:
+    """Return the taxonomy Twinset ships."""
+    return read_taxonomy(Path(__file__).with_name("taxonomy.toml"))
+
+
+def read_taxonomy(path: Path) -> Taxonomy:
+    """Return the taxonomy in a TOML file. Raises DataError naming the entry that is wrong."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise DataError(f"{path}: expected a taxonomy in TOML, {exc}") from exc
+    return parse_taxonomy(data, str(path))
+
+
+def parse_taxonomy(data: Mapping[str, Any], where: str = "taxonomy") -> Taxonomy:
+    """Return the taxonomy in parsed TOML. Raises DataError naming the entry that is wrong."""
+    try:
+        categories = tuple(Category(name, **entry) for name, entry in data["categories"].items())
+        known = {category.name for category in categories}
+
+        def checked(category: str, entry: str) -> str | None:
+            if category and category not in known:
+                raise DataError(f"{where}: {entry} names the category {category!r}; expected one of {sorted(known)}")
+            return category or None
+
+        types, words = [], dict[str, str | None]()
+        for name, entry in data["article_types"].items():
+            category = checked(entry["category"], f"article_types.{name}")
+            if category:
+                types.append(ArticleType(name, category, entry["en"], entry["ko"]))
+            for word in (name, entry["en"], entry["ko"], *entry.get("also", ())):
+                words[fold(word)] = category
+        for entry in categories:
+            for word in (entry.name, entry.en, entry.ko):
+                words.setdefault(fold(word), entry.name)
+        for word in data["no_category"]["words"]:
+            words[fold(word)] = None
+        sources = {
+            name: Source(name, {label: checked(c, f"sources.{name}.{label}") for label, c in labels.items()})
+            for name, labels in data["sources"].items()
+        }
+        colours = {name: (entry["en"], entry["ko"]) for name, entry in data["colours"].items()}
+        colour_names: dict[str, str] = {}
+        for name, entry in data["colours"].items():
+            for word in (name, entry["en"], entry["ko"], *entry.get("also", ())):
+                colour_names[fold(word)] = name
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise DataError(f"{where}: expected categories, article_types, no_category, sources, colours; {exc!r}") from exc
+    return Taxonomy(categories, tuple(types), sources, colours, colour_names, words)

@@ -1,0 +1,102 @@
+"""The values that cross module borders. Arrays inside a stage, these between stages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # (H, W, 3) RGB after EXIF rotation
+Box = tuple[float, float, float, float]  # x1 y1 x2 y2, pixels of the original image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector found in one image, best first."""
+
+    boxes: NDArray[np.float32]  # (N, 4) xyxy, pixels of the original image after EXIF rotation
+    scores: NDArray[np.float32]  # (N,) in [0, 1], descending
+    labels: NDArray[np.int64]  # (N,) indices into the detector's `categories`
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        if self.boxes.shape != (n, 4) or self.scores.shape != (n,) or self.labels.shape != (n,):
+            raise ValueError(
+                f"expected boxes (N, 4), scores (N,), labels (N,); "
+                f"found {self.boxes.shape}, {self.scores.shape}, {self.labels.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """One of an item's colours: a name of the palette and its share of the item's pixels in [0, 1]."""
+
+    name: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """One garment, shoe, bag or accessory in one image, described. The product fields are empty for a query."""
+
+    category: str | None  # None: no category applies (a watch, or a whole photo)
+    score: float | None  # the detector's; None where no detection stands behind the box
+    box: Box
+    embedding: NDArray[np.float32]  # (256,) unit length
+    colours: tuple[Colour, ...] = ()  # descending share
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    model_version: str = ""
+    product_id: str = ""
+    shop: str = "default"
+    image_no: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product of a shop's feed."""
+
+    product_id: str
+    images: tuple[str, ...]  # absolute paths or http(s) URLs
+    shop: str = "default"
+    title: str = ""
+    price: float | None = None
+    sale_price: float | None = None
+    currency: str | None = None
+    category: str | None = None  # one of the taxonomy's, by its map; None: none applies or none was given
+    article_type: str | None = None  # as the feed writes it
+    category_given: bool = False  # the feed names a type: a None category then means "belongs to none"
+    url: str | None = None
+    in_stock: bool = True
+    group_id: str | None = None
+    updated_at: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A product found for a query item. Score in [0, 1], 1 = identical."""
+
+    score: float
+    product: Product
+    box: Box  # of the product's item in its image
+    image: str  # the product image the item is on
+    category: str | None
+    colours: tuple[Colour, ...] = ()
+
+    @property
+    def product_id(self) -> str:
+        return self.product.product_id
+
+
+@dataclass(frozen=True, slots=True)
+class FoundItem:
+    """One item of a query photo and the products most like it."""
+
+    category: str | None
+    score: float | None
+    box: Box
+    colours: tuple[Colour, ...]
+    hits: tuple[Hit, ...]
