@@ -1,0 +1,1 @@
+"""Readers and writers of labelled photos and product feeds."""

@@ -1,0 +1,220 @@
+"""Read, cut and write images. Everything past this file sees (H, W, 3) uint8 RGB arrays, upright as EXIF says.
+
+Bytes come from strangers: size is limited before decoding and every failure is an ImageError of one line.
+"""
+
+import io
+import os
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from twinset.errors import DataError, ImageError, ImageTooLarge
+from twinset.types import Box, Image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+MAX_BYTES = 20 * 1024 * 1024
+MAX_PIXELS = 50_000_000
+READ_FORMATS = "JPEG, PNG, WebP, AVIF, GIF or BMP"
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")  # few on purpose: each decoder is an attack surface
+# What a folder's photos are called. Those we can't read are among them, so that they are named rather than passed over.
+IMAGE_SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .gif .bmp .heic .heif .tif .tiff".split())
+
+_EXIF_ORIENTATION = 0x0112
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+# What Pillow's decoders raise on damaged data, found by feeding them such data.
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError)
+_DECODER_ERRORS += (struct.error, zlib.error, RuntimeError)
+_quiet_lock = threading.Lock()
+
+
+def decode_image(data: bytes, name: str = "image", max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image:
+    """Return the image in `data` upright, alpha laid over white, the first frame of an animation.
+
+    Raises ImageTooLarge, before anything is decoded, above `max_bytes` or `max_pixels`, and ImageError for
+    what is not an image we read or is damaged; `name` opens the message.
+    """
+    _check_bytes(len(data), name, max_bytes)
+    picture = _open(data, name, max_pixels)
+    try:
+        picture.load()
+        return _upright(_to_rgb(picture), _orientation(picture))
+    except _DECODER_ERRORS as exc:
+        raise ImageError(
+            f"{name}: expected a whole {picture.format} image, found damaged or truncated data ({_one_line(exc)}); "
+            f"save or send it again"
+        ) from exc
+
+
+def read_image(path: Path, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image:
+    """Return the image in a file; see `decode_image`. Raises DataError if the file can't be read."""
+    return decode_image(read_image_bytes(path, max_bytes), str(path), max_bytes, max_pixels)
+
+
+def read_image_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return a file's bytes, not yet decoded. Raises ImageTooLarge without reading it, DataError if it can't be read."""
+    try:
+        _check_bytes(os.stat(path).st_size, str(path), max_bytes)
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as exc:  # ValueError: a null character in the name
+        raise _unreadable(path, exc) from exc
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) after EXIF rotation from a file's header, without decoding. Raises as `read_image` does."""
+    picture = _open(read_image_bytes(path), str(path), MAX_PIXELS)
+    width, height = picture.size
+    swapped = "exif" in picture.info and _orientation(picture) >= 5
+    return (height, width) if swapped else (width, height)
+
+
+def walk_images(paths: Sequence[str | Path]) -> Iterator[tuple[str, Path]]:
+    """Yield (name, file) for every photo of `paths`: files as given, folders recursively in sorted order.
+
+    The name is the path as given, or folder/relative path. A path that doesn't exist is yielded too, so that
+    reading it says so. Hidden files and folders are passed over.
+    """
+    for given in paths:
+        root = Path(given)
+        if not root.is_dir():
+            yield str(given), root
+            continue
+        for file in sorted(root.rglob("*")):
+            inside = file.relative_to(root)
+            hidden = any(part.startswith(".") for part in inside.parts)
+            if not hidden and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
+                yield os.path.join(given, inside), file
+
+
+def crop(image: Image, box: Box, margin: float = 0.0) -> Image:
+    """Return the part of the image in `box`, a view, grown by `margin` of the box's sides on every side.
+
+    Cut to the image and at least one pixel wide and high, also for a box outside the image or without area.
+    """
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = box
+    grow_x, grow_y = margin * (x2 - x1), margin * (y2 - y1)
+    left, right = _span(x1 - grow_x, x2 + grow_x, width)
+    top, bottom = _span(y1 - grow_y, y2 + grow_y, height)
+    return image[top:bottom, left:right]
+
+
+def encode_jpeg(image: Image, quality: int = 85) -> bytes:
+    """Return the image as JPEG bytes."""
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _check_bytes(size: int, name: str, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise ImageTooLarge(f"{name}: expected at most {max_bytes:,} bytes, found {size:,}; send a smaller image")
+
+
+def _unreadable(path: Path, exc: OSError | ValueError) -> DataError:
+    found = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return DataError(f"{path}: expected an image file, found: {_one_line(found)}; check the path")
+
+
+def _open(data: bytes, name: str, max_pixels: int) -> "PillowImage":
+    """Return the image with its header read and its size checked, nothing decoded."""
+    from PIL import Image as Pillow
+
+    try:
+        with _quiet():
+            picture = Pillow.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
+    except Pillow.DecompressionBombError as exc:
+        raise ImageTooLarge(
+            f"{name}: expected at most {max_pixels:,} pixels, found far more; send a smaller image"
+        ) from exc
+    except _DECODER_ERRORS as exc:  # UnidentifiedImageError among them
+        raise ImageError(
+            f"{name}: expected {READ_FORMATS}, found {_describe(data)}; convert it, to JPEG for example"
+        ) from exc
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"{name}: expected at most {max_pixels:,} pixels, found {width} x {height}; send a smaller image"
+        )
+    if not width or not height:
+        raise ImageError(f"{name}: expected an image with pixels, found {width} x {height}; save or send it again")
+    return picture
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Swallow Pillow's warnings about odd headers. The filters are the process's: one thread at a time changes them."""
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _orientation(picture: "PillowImage") -> int:
+    with _quiet():
+        value = picture.getexif().get(_EXIF_ORIENTATION, 1)
+    return value if isinstance(value, int) else 1
+
+
+def _to_rgb(picture: "PillowImage") -> Image:
+    from PIL import Image as Pillow
+
+    if picture.mode.startswith("I"):  # 16 bits of grey, which convert() would clip at 255 instead of scaling
+        grey = np.clip(np.asarray(picture).astype(np.int64), 0, 65535) // 257
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if "A" in picture.mode.upper() and picture.mode != "LAB" or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        picture = Pillow.new("RGBA", layer.size, "white")
+        picture.alpha_composite(layer)
+    return np.array(picture.convert("RGB"))
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Return the image turned as EXIF orientation 1-8 asks; other values mean nothing."""
+    if orientation >= 5 and orientation <= 8:
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def _span(low: float, high: float, limit: int) -> tuple[int, int]:
+    """Return whole pixels low <= i < high within 0..limit, at least one."""
+    start = min(max(int(np.floor(low)), 0), limit - 1)
+    return start, min(max(int(np.ceil(high)), start + 1), limit)
+
+
+def _describe(data: bytes) -> str:
+    """Return what bytes that Pillow can't open seem to be, for an error message."""
+    if not data:
+        return "an empty file"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        return "HEIC"
+    for start, format_name in (
+        (b"%PDF", "PDF"),
+        (b"II*\0", "TIFF"),
+        (b"MM\0*", "TIFF"),
+        (b"\xff\xd8", "a damaged JPEG"),
+    ):
+        if data.startswith(start):
+            return format_name
+    if data.startswith(b"\x89PNG"):
+        return "a damaged PNG"
+    head = data[:256]
+    return "text" if all(byte >= 32 or byte in b"\t\r\n" for byte in head) else "no known image format"
+
+
+def _one_line(problem: object) -> str:
+    return " ".join(str(problem).split()) or type(problem).__name__
