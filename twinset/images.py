@@ -27,13 +27,18 @@ MAX_PIXELS = 50_000_000
 READ_FORMATS = "JPEG, PNG, WebP, AVIF, GIF or BMP"
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")  # few on purpose: each decoder is an attack surface
 # What a folder's photos are called. Those we can't read are among them, so that they are named rather than passed over.
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .gif .bmp .heic .heif .tif .tiff".split())
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".gif", ".bmp"}
+    | {".heic", ".heif", ".tif", ".tiff"}
+)
 
 _EXIF_ORIENTATION = 0x0112
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 # What Pillow's decoders raise on damaged data, found by feeding them such data.
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError)
-_DECODER_ERRORS += (struct.error, zlib.error, RuntimeError)
+_DECODER_ERRORS: tuple[type[Exception], ...] = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError, RuntimeError),
+    *(struct.error, zlib.error),
+)
 _quiet_lock = threading.Lock()
 
 
@@ -61,7 +66,7 @@ def read_image(path: Path, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
 
 
 def read_image_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return a file's bytes, not yet decoded. Raises ImageTooLarge without reading it, DataError if it can't be read."""
+    """Return a file's bytes, not decoded. Raises ImageTooLarge without reading it, DataError if it can't be read."""
     try:
         _check_bytes(os.stat(path).st_size, str(path), max_bytes)
         return Path(path).read_bytes()
@@ -70,7 +75,7 @@ def read_image_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) after EXIF rotation from a file's header, without decoding. Raises as `read_image` does."""
+    """Return (width, height) after EXIF rotation, from a file's header. Raises as `read_image` does."""
     picture = _open(read_image_bytes(path), str(path), MAX_PIXELS)
     width, height = picture.size
     swapped = "exif" in picture.info and _orientation(picture) >= 5
@@ -172,7 +177,7 @@ def _to_rgb(picture: "PillowImage") -> Image:
     if picture.mode.startswith("I"):  # 16 bits of grey, which convert() would clip at 255 instead of scaling
         grey = np.clip(np.asarray(picture).astype(np.int64), 0, 65535) // 257
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-    if "A" in picture.mode.upper() and picture.mode != "LAB" or "transparency" in picture.info:
+    if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = Pillow.new("RGBA", layer.size, "white")
         picture.alpha_composite(layer)

@@ -80,7 +80,7 @@ def make_labelled_image(
     problems: Problems,
     said_size_wh: tuple[int, int] | None = None,
 ) -> LabelledImage | None:
-    """Return the photo with its boxes cut to it, or None where the photo can't be read or has not the size the labels say.
+    """Return the photo with its boxes cut to it, or None where it can't be read or has not the size its labels say.
 
     Boxes that stick out are cut, boxes without area inside the photo dropped; all of it is added to `problems`.
     """
