@@ -1,0 +1,1 @@
+"""Describing an item: its embedding, its colours."""

@@ -1,0 +1,1 @@
+"""Finding the items in a photo: network, training, export, and the detector that runs without torch."""

@@ -1,0 +1,126 @@
+"""Match points to ground truth and score the match: task-aligned assignment and the losses of the anchor-free head.
+
+Assignment after Feng et al., "TOOD", ICCV 2021, section 3.2; distances' distribution loss after Li et al., "Generalized
+Focal Loss", NeurIPS 2020, section 3.2; CIoU after Zheng et al., AAAI 2020.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from twinset.detect.network import BINS, decode_boxes
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    topk: int = 10  # points matched to a box
+    alpha: float = 0.5  # weight of the score in the alignment
+    beta: float = 6.0  # weight of the IoU in the alignment
+    class_weight: float = 0.5
+    box_weight: float = 7.5
+    distribution_weight: float = 1.5
+
+
+def pair_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the IoU of boxes paired along the last dimension's boxes (..., 4); broadcasting applies."""
+    size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    overlap = size[..., 0] * size[..., 1]
+    area_a = (a[..., 2:] - a[..., :2]).clamp(min=0).prod(-1)
+    area_b = (b[..., 2:] - b[..., :2]).clamp(min=0).prod(-1)
+    return overlap / (area_a + area_b - overlap + 1e-7)
+
+
+def complete_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the CIoU of paired boxes (..., 4): IoU less centre distance and aspect penalties."""
+    iou = pair_iou(a, b)
+    hull = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
+    centres = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]).square().sum(-1) / 4
+    size_a, size_b = (a[..., 2:] - a[..., :2]).clamp(min=1e-3), (b[..., 2:] - b[..., :2]).clamp(min=1e-3)
+    angle = torch.atan(size_a[..., 0] / size_a[..., 1]) - torch.atan(size_b[..., 0] / size_b[..., 1])
+    aspect = 4 / math.pi**2 * angle.square()
+    with torch.no_grad():
+        weight = aspect / (1 - iou + aspect + 1e-7)
+    return iou - centres / (hull.square().sum(-1) + 1e-7) - weight * aspect
+
+
+@torch.no_grad()
+def assign(
+    scores: Tensor, boxes: Tensor, points: Tensor, truth: Tensor, labels: Tensor, valid: Tensor, settings: LossSettings
+) -> tuple[Tensor, Tensor]:
+    """Return for every point the index (B, P) of its ground-truth box (-1: background) and its soft score (B, P).
+
+    scores (B, P, C) in [0, 1], boxes (B, P, 4), points (P, 2), truth (B, M, 4), labels (B, M), valid (B, M) bool.
+    A point is matched only inside the box, or for boxes too small to hold a point, the points nearest their centre.
+    """
+    batch, count = truth.shape[:2]
+    if count == 0:
+        return torch.full(scores.shape[:2], -1), torch.zeros(scores.shape[:2])
+    sides = torch.cat([points - truth[:, :, None, :2], truth[:, :, None, 2:] - points], 3)  # (B, M, P, 4)
+    inside = sides.amin(3) > 0.01
+    small = inside.sum(2, keepdim=True) < 4
+    centre_distance = (points - (truth[:, :, None, :2] + truth[:, :, None, 2:]) / 2).square().sum(3)
+    near = torch.zeros_like(inside).scatter_(2, centre_distance.topk(4, 2, largest=False).indices, True)
+    candidate = (inside | (small & near)) & valid[:, :, None]
+    own_score = scores.gather(2, labels[:, None, :].expand(-1, scores.shape[1], -1)).transpose(1, 2)  # (B, M, P)
+    iou = pair_iou(boxes[:, None], truth[:, :, None]).clamp(min=0)
+    alignment = own_score.pow(settings.alpha) * iou.pow(settings.beta) * candidate
+    top = alignment.topk(min(settings.topk, alignment.shape[2]), 2)
+    chosen = torch.zeros_like(candidate).scatter_(2, top.indices, True) & candidate
+    best_iou = torch.where(chosen, iou, torch.full_like(iou, -1.0)).max(1)  # a point two boxes want goes to the closer
+    index = torch.where(best_iou.values >= 0, best_iou.indices, torch.full_like(best_iou.indices, -1))
+    kept = chosen & (torch.arange(count)[None, :, None] == index[:, None, :])
+    peak = (alignment * kept).amax(2, keepdim=True)
+    peak_iou = (iou * kept).amax(2, keepdim=True)
+    soft = (alignment * kept / (peak + 1e-9) * peak_iou).amax(1)
+    return index, soft
+
+
+def detection_loss(
+    logits: Tensor,
+    distance_logits: Tensor,
+    points: Tensor,
+    strides: Tensor,
+    truth: Tensor,
+    labels: Tensor,
+    valid: Tensor,
+    labelled: Tensor,
+    settings: LossSettings,
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the batch's loss and its parts. `labelled` (B, C): 0 where the image's source doesn't label the class."""
+    boxes = decode_boxes(distance_logits, points, strides)
+    index, soft = assign(logits.detach().sigmoid(), boxes.detach(), points, truth, labels, valid, settings)
+    positive = index >= 0
+    target = torch.zeros_like(logits)
+    b, p = positive.nonzero(as_tuple=True)
+    matched = index[b, p]
+    target[b, p, labels[b, matched]] = soft[b, p]
+    total = target.sum().clamp(min=1.0)
+    class_loss = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * labelled[:, None, :]).sum() / total
+    if len(b):
+        weight = soft[b, p]
+        goal = truth[b, matched]
+        box_loss = ((1 - complete_iou(boxes[b, p], goal)) * weight).sum() / total
+        sides = torch.cat([points[p] - goal[:, :2], goal[:, 2:] - points[p]], 1) / strides[p, None]
+        distribution_loss = (distance_distribution_loss(distance_logits[b, p], sides) * weight).sum() / total
+    else:
+        box_loss = distribution_loss = distance_logits.sum() * 0
+    loss = (
+        settings.class_weight * class_loss
+        + settings.box_weight * box_loss
+        + settings.distribution_weight * distribution_loss
+    )
+    return loss, {"class": class_loss.item(), "box": box_loss.item(), "distribution": distribution_loss.item()}
+
+
+def distance_distribution_loss(logits: Tensor, sides: Tensor) -> Tensor:
+    """Return (N,) cross-entropies of the two bins around each of the four distances; logits (N, 4 * BINS), sides (N, 4)."""
+    sides = sides.clamp(0, BINS - 1 - 0.01)
+    low = sides.floor()
+    high_weight = sides - low
+    log_p = logits.view(-1, 4, BINS).log_softmax(2)
+    low_loss = -log_p.gather(2, low.long()[..., None])[..., 0]
+    high_loss = -log_p.gather(2, low.long()[..., None] + 1)[..., 0]
+    return (low_loss * (1 - high_weight) + high_loss * high_weight).mean(1)

@@ -1,0 +1,105 @@
+"""The detector's network: EfficientNet-Lite, a light path-aggregation neck, and the anchor-free head.
+
+Neck after Liu et al., "Path Aggregation Network", CVPR 2018, on depthwise-separable 5x5 convolutions (as in
+PP-PicoDet, arXiv 2111.00902). Head after Li et al., "Generalized Focal Loss", NeurIPS 2020: distances as distributions.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from twinset.backbone import EfficientNetLite
+
+STRIDES = (8, 16, 32)
+BINS = 16  # distances to a side run from 0 to BINS - 1 strides
+PRIOR = 0.01  # the initial score of every class at every point, RetinaNet section 4.1
+
+
+def conv_bn(c_in: int, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.ReLU6())
+
+
+def separable(channels: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(conv_bn(channels, channels, 5, stride, groups=channels), conv_bn(channels, channels))
+
+
+class PanNeck(nn.Module):
+    """Three maps of `width` channels from the backbone's maps of strides 8, 16, 32: top-down, then bottom-up."""
+
+    def __init__(self, channels: list[int], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(conv_bn(c, width) for c in channels)
+        self.down = nn.ModuleList(separable(width) for _ in range(2))
+        self.stride = nn.ModuleList(separable(width, 2) for _ in range(2))
+        self.up = nn.ModuleList(separable(width) for _ in range(2))
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        p3, p4, p5 = (lateral(f) for lateral, f in zip(self.lateral, features, strict=True))
+        p4 = self.down[0](p4 + F.interpolate(p5, scale_factor=2.0, mode="nearest"))
+        p3 = self.down[1](p3 + F.interpolate(p4, scale_factor=2.0, mode="nearest"))
+        p4 = self.up[0](p4 + self.stride[0](p3))
+        p5 = self.up[1](p5 + self.stride[1](p4))
+        return [p3, p4, p5]
+
+
+class AnchorFreeHead(nn.Module):
+    """Class logits and side-distance logits at every point of every level, each level with its own weights."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.towers = nn.ModuleList(
+            nn.ModuleList(nn.Sequential(separable(width), separable(width)) for _ in range(2)) for _ in STRIDES
+        )
+        self.classify = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in STRIDES)
+        self.regress = nn.ModuleList(nn.Conv2d(width, 4 * BINS, 1) for _ in STRIDES)
+        for layer in self.classify:
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.constant_(layer.bias, -torch.logit(torch.tensor(1 - PRIOR)).item())
+        for layer in self.regress:
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        logits, distances = [], []
+        for i, x in enumerate(levels):
+            logits.append(self.classify[i](self.towers[i][0](x)).flatten(2))
+            distances.append(self.regress[i](self.towers[i][1](x)).flatten(2))
+        return torch.cat(logits, 2).transpose(1, 2), torch.cat(distances, 2).transpose(1, 2)
+
+
+class DetectorNet(nn.Module):
+    """Class logits (B, P, C) and distance logits (B, P, 4 * BINS) from (B, 3, H, W) pixels in [0, 255].
+
+    H and W are multiples of 32; P counts the points of strides 8, 16 and 32, level by level, row by row.
+    """
+
+    def __init__(self, backbone: EfficientNetLite, classes: int, width: int = 96) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = PanNeck(backbone.channels[1:], width)
+        self.head = AnchorFreeHead(width, classes)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        logits, distances = self.head(self.neck(self.backbone(pixels)[1:]))
+        return logits, distances
+
+
+def make_points(height: Tensor | int, width: Tensor | int) -> tuple[Tensor, Tensor]:
+    """Return the (P, 2) x y centres in pixels and (P,) strides of the points of an input of that size."""
+    points, strides = [], []
+    for stride in STRIDES:
+        ys = (torch.arange(height // stride) + 0.5) * stride
+        xs = (torch.arange(width // stride) + 0.5) * stride
+        y, x = torch.meshgrid(ys, xs, indexing="ij")
+        points.append(torch.stack([x.reshape(-1), y.reshape(-1)], 1))
+        strides.append(torch.full_like(x.reshape(-1), float(stride)))
+    return torch.cat(points), torch.cat(strides)
+
+
+def decode_boxes(distance_logits: Tensor, points: Tensor, strides: Tensor) -> Tensor:
+    """Return (B, P, 4) xyxy boxes in input pixels: each side's distance is the mean of its distribution."""
+    b, p, _ = distance_logits.shape
+    bins = torch.arange(BINS, dtype=distance_logits.dtype)
+    distances = distance_logits.view(b, p, 4, BINS).softmax(3) @ bins * strides[:, None]
+    return torch.cat([points - distances[..., :2], points + distances[..., 2:]], 2)
