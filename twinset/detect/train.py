@@ -1,18 +1,14 @@
 """Train the anchor-free detector. Resumable by the same command; one JSON line an epoch in log.jsonl."""
 
 import copy
-import ctypes
 import dataclasses
 import json
 import logging
 import math
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +23,15 @@ from twinset.detect.losses import LossSettings, detection_loss
 from twinset.detect.network import DetectorNet, make_points
 from twinset.detect.samples import Sample
 from twinset.errors import DataError, UsageError
+from twinset.training import (
+    load_checkpoint,
+    make_optimizer,
+    prefetch,
+    prepare_process,
+    save_checkpoint,
+    set_rates,
+    update_average,
+)
 
 log = logging.getLogger(__name__)
 FIND_AREA = 320 * 224  # pixels of the input when boxes of worn products are looked for
@@ -92,8 +97,9 @@ def train_detector(
     torch.manual_seed(settings.seed)
     net = build_net(settings, len(categories), start_from)
     average = copy.deepcopy(net).eval()
-    optimizer = _optimizer(net, settings)
-    state = _resume(out / "checkpoint.pt", net, average, optimizer)
+    optimizer = make_optimizer(net, "backbone.", settings)
+    state = load_checkpoint(out / "checkpoint.pt", net, average, optimizer)
+    state = state or {"epoch": 0, "step": 0, "share": 0.0, "seconds": 0.0}
     config = DetectorConfig(categories, settings.height * settings.width)
     (out / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2), encoding="utf-8")
     while state["epoch"] < settings.epochs and state["share"] < 1.0:
@@ -106,12 +112,12 @@ def train_detector(
         points, strides = make_points(size_wh[1], size_wh[0])
         steps = len(chosen) // settings.batch
         sums: dict[str, float] = {}
-        for step, batch in enumerate(batches(chosen, pools.mates, size_wh, settings, rng)):
+        for step, batch in enumerate(prefetch(batches(chosen, pools.mates, size_wh, settings, rng))):
             spent = state["seconds"] + time.monotonic() - began
             share = max(
                 (epoch + step / steps) / settings.epochs, spent / 60 / settings.minutes if settings.minutes else 0
             )
-            _set_rates(optimizer, settings, share, state["step"])
+            set_rates(optimizer, settings, share, state["step"])
             pixels = (
                 torch.from_numpy(batch.pixels).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
             )
@@ -136,13 +142,13 @@ def train_detector(
             torch.nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], 10.0)
             optimizer.step()
             state["step"] += 1
-            _update_average(average, net, settings.ema, state["step"])
+            update_average(average, net, settings.ema, state["step"])
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value / steps
             if share >= 1.0:
                 break
         state.update(epoch=epoch + 1, share=share, seconds=state["seconds"] + time.monotonic() - began)
-        _save(out / "checkpoint.pt", net, average, optimizer, state)
+        save_checkpoint(out / "checkpoint.pt", net, average, optimizer, state)
         line = {
             "epoch": epoch + 1,
             "share": round(share, 4),
@@ -159,19 +165,6 @@ def train_detector(
     log.info("exported %s, within %.1e of torch", out / "detector.onnx", difference)
     config.save(out / "detector.json")
     return out / "detector.onnx"
-
-
-def prepare_process() -> None:
-    """Set this process up for training on a CPU: denormals are zero, and freed memory is kept.
-
-    The C library hands large blocks back to the system at once; zeroing them anew took a third of every step.
-    """
-    torch.set_flush_denormal(True)
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        m_trim_threshold, m_top_pad, m_mmap_max, m_arena_max = -1, -2, -4, -8
-        for option, value in ((m_arena_max, 1), (m_mmap_max, 0), (m_trim_threshold, 2**31 - 1), (m_top_pad, 2**28)):
-            libc.mallopt(option, value)
 
 
 def canvas_wh(settings: TrainSettings, share: float) -> tuple[int, int]:
@@ -268,85 +261,6 @@ def batches(
     settings: TrainSettings,
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
-    """Yield whole batches, made one or two ahead in a thread."""
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=2)
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            for start in range(0, len(chosen) - settings.batch + 1, settings.batch):
-                if stop.is_set():
-                    return
-                ready.put(make_batch(chosen[start : start + settings.batch], mates, size_wh, settings.augment, rng))
-            ready.put(None)
-        except BaseException as exc:
-            ready.put(exc)
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-
-
-def _optimizer(net: DetectorNet, settings: TrainSettings) -> torch.optim.AdamW:
-    groups: dict[tuple[bool, bool], list[Tensor]] = {}
-    for name, parameter in net.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "rate": settings.backbone_rate if of_backbone else 1.0,
-                "weight_decay": settings.weight_decay if decays else 0.0,
-            }
-            for (of_backbone, decays), parameters in groups.items()
-        ],
-        lr=settings.learning_rate,
-    )
-
-
-def _set_rates(optimizer: torch.optim.AdamW, settings: TrainSettings, share: float, step: int) -> None:
-    """Warm up linearly, then fall to a hundredth along a cosine."""
-    cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * min(share, 1.0))) / 2
-    rate = settings.learning_rate * min(1.0, (step + 1) / settings.warmup) * cosine
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["rate"]
-
-
-@torch.no_grad()
-def _update_average(average: DetectorNet, net: DetectorNet, decay: float, step: int) -> None:
-    weight = 1 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), weight)
-    for mine, new in zip(average.buffers(), net.buffers(), strict=True):
-        mine.copy_(new)
-
-
-def _save(file: Path, net: DetectorNet, average: DetectorNet, optimizer: Any, state: dict[str, Any]) -> None:
-    part = file.with_suffix(".part")
-    torch.save(
-        {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(), "state": state},
-        part,
-    )
-    part.replace(file)
-
-
-def _resume(file: Path, net: DetectorNet, average: DetectorNet, optimizer: Any) -> dict[str, Any]:
-    if not file.exists():
-        return {"epoch": 0, "step": 0, "share": 0.0, "seconds": 0.0}
-    try:
-        saved = torch.load(file, weights_only=True)
-        net.load_state_dict(saved["net"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-    except (RuntimeError, KeyError, ValueError) as exc:
-        raise DataError(
-            f"{file}: expected a checkpoint of these settings; move it away or choose another --out"
-        ) from exc
-    state: dict[str, Any] = saved["state"]
-    log.info("going on after epoch %d", state["epoch"])
-    return state
+    """Yield whole batches; the last samples that fill none wait for another epoch."""
+    for start in range(0, len(chosen) - settings.batch + 1, settings.batch):
+        yield make_batch(chosen[start : start + settings.batch], mates, size_wh, settings.augment, rng)

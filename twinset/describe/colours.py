@@ -1,0 +1,86 @@
+"""Measure an item's colours: its own pixels, by the encoder's soft mask, named from the taxonomy's palette.
+
+Names are told by lightness, chroma and hue in CIE Lab (D65), the space in which equal steps look equal.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.types import Colour, Image
+
+MIN_SHARE = 0.08  # of the item's pixels; a colour with less is a button, a label, a shadow
+MIN_WEIGHT = 0.5  # of the mask: pixels the network is not sure of say nothing
+CELL = 4  # pixels of the crop averaged before they are named: a fabric's grain is not its colour
+NAMES = (
+    *("black", "white", "grey", "beige", "brown", "red", "pink", "orange", "yellow", "green", "blue", "purple"),
+)
+_INDEX = {name: i for i, name in enumerate(NAMES)}
+MULTICOLOUR_COUNT = 4  # colours of a tenth or more each that make an item multicolour
+MULTICOLOUR_SHARE = 0.1
+
+
+def measure_colours(
+    pixels: Image, mask: NDArray[np.float32], inner: tuple[int, int, int, int]
+) -> tuple[Colour, ...]:
+    """Return the colours of the item in a square crop, descending share; the shares of those left out are missing.
+
+    mask (S/8, S/8) in [0, 1] says which pixels are the item's; `inner` is the part that is picture, x1 y1 x2 y2.
+    """
+    size = pixels.shape[0] // CELL * CELL
+    cells = pixels[:size, :size].reshape(size // CELL, CELL, size // CELL, CELL, 3).mean((1, 3))
+    step = cells.shape[0] // mask.shape[0]
+    weight = np.kron(mask, np.ones((step, step), np.float32))
+    inside = np.zeros(weight.shape, bool)
+    x1, y1, x2, y2 = inner
+    inside[-(-y1 // CELL) : max(y2 // CELL, y1 // CELL + 1), -(-x1 // CELL) : max(x2 // CELL, x1 // CELL + 1)] = True
+    sure = (weight >= MIN_WEIGHT) & inside
+    chosen = sure if np.count_nonzero(sure) >= 8 else inside
+    named = name_pixels(rgb_to_lab(cells[chosen]))
+    shares = np.bincount(named, weights=np.maximum(weight[chosen], 1e-3), minlength=len(NAMES))
+    shares = shares / shares.sum()
+    order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= MIN_SHARE]
+    colours = [Colour(NAMES[i], round(float(shares[i]), 4)) for i in order]
+    if sum(colour.share >= MULTICOLOUR_SHARE for colour in colours) >= MULTICOLOUR_COUNT:
+        colours.insert(0, Colour("multicolour", round(float(shares[order].sum()), 4)))
+    return tuple(colours)
+
+
+def rgb_to_lab(rgb: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return (N, 3) CIE L a b of (N, 3) sRGB values in [0, 255]."""
+    linear = np.asarray(rgb, np.float32) / 255
+    linear = np.where(linear > 0.04045, ((linear + 0.055) / 1.055) ** 2.4, linear / 12.92)
+    xyz = linear @ np.array(
+        [[0.4124564, 0.2126729, 0.0193339], [0.3575761, 0.7151522, 0.1191920], [0.1804375, 0.0721750, 0.9503041]]
+    )
+    scaled = xyz / np.array([0.95047, 1.0, 1.08883])
+    f = np.where(scaled > 216 / 24389, np.cbrt(scaled), (24389 / 27 * scaled + 16) / 116)
+    lab: NDArray[np.float32] = np.stack(
+        [116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1
+    ).astype(np.float32)
+    return lab
+
+
+def name_pixels(lab: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return for each (N, 3) Lab colour the index in NAMES of what people call it."""
+    lightness = lab[:, 0]
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
+    hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
+    named = np.select(
+        [hue < 12, hue < 40, hue < 72, hue < 108, hue < 195, hue < 292, hue < 330],
+        [_INDEX[n] for n in ("pink", "red", "orange", "yellow", "green", "blue", "purple")],
+        default=_INDEX["pink"],
+    )
+    deep_red = (hue < 12) & (lightness < 45) | (hue >= 345) & (lightness < 35)
+    named = np.where(deep_red, _INDEX["red"], named)
+    named = np.where((hue >= 12) & (hue < 40) & (lightness > 62), _INDEX["pink"], named)
+    warm = (hue >= 35) & (hue < 100)
+    named = np.where(warm & (lightness < 55) & (chroma < 55) & (hue >= 40), _INDEX["brown"], named)
+    named = np.where(warm & (hue >= 85) & (lightness < 50) & (chroma >= 14), _INDEX["green"], named)
+    named = np.where(warm & (lightness >= 55) & (chroma < 30), _INDEX["beige"], named)
+    named = np.where((hue >= 12) & (hue < 40) & (lightness < 30) & (chroma < 25), _INDEX["brown"], named)
+    plain = chroma < np.where(lightness < 30, 9, 7)
+    named = np.where(plain, _INDEX["grey"], named)
+    named = np.where(lightness > 86, np.where(chroma < 8, _INDEX["white"], named), named)
+    named = np.where((lightness < 24) & (chroma < 10), _INDEX["black"], named)
+    named = np.where(lightness < 12, _INDEX["black"], named)
+    return named.astype(np.int64)

@@ -1,0 +1,175 @@
+"""What the encoder trains on: a catalogue's items cut out, with what their rows say, and backgrounds from the street."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from twinset.data.background import item_box, item_mask
+from twinset.data.ccp import read_ccp_mask
+from twinset.data.feed import Feed
+from twinset.data.labelled import LabelledImage
+from twinset.errors import DataError, FeedError
+from twinset.images import crop, read_image
+from twinset.taxonomy import Taxonomy
+from twinset.types import Box, Image, Product
+
+MIN_PRODUCTS = 8  # a word or type on fewer products teaches nothing
+TITLE_WORDS = 400
+GENDERS = {"men": 0, "mens": 0, "man": 0, "boys": 2, "boy": 2, "women": 1, "womens": 1, "woman": 1, "girls": 3, "girl": 3}
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemSample:
+    """One item: the part of its picture around it, and its labels; UNKNOWN where its row says nothing."""
+
+    pixels: Image  # with a margin around the box
+    box: Box  # of the item in `pixels`
+    mask: NDArray[np.bool_] | None  # (H, W) True on the item, where that is known
+    article_type: int = UNKNOWN
+    colour: int = UNKNOWN  # as the feed names it
+    base_colour: int = UNKNOWN
+    gender: int = UNKNOWN
+    words: tuple[int, ...] = ()
+    product_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The classes a catalogue teaches."""
+
+    article_types: tuple[str, ...]
+    colours: tuple[str, ...]
+    base_colours: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def read_vocabulary(products: Sequence[Product], taxonomy: Taxonomy) -> Vocabulary:
+    """Return the article types, colours and title words that enough products have."""
+    types = Counter(p.article_type for p in products if p.article_type)
+    colours = Counter(p.tags["colour"] for p in products if p.tags.get("colour"))
+    words = Counter(word for p in products for word in set(title_words(p.title)))
+    kept = [word for word, n in words.most_common(TITLE_WORDS) if n >= MIN_PRODUCTS]
+    if not types or not colours:
+        raise FeedError("expected a feed with article_type and colour columns to train on, found none")
+    return Vocabulary(
+        tuple(sorted(t for t, n in types.items() if n >= MIN_PRODUCTS)),
+        tuple(sorted(c for c, n in colours.items() if n >= MIN_PRODUCTS)),
+        tuple(taxonomy.colours),
+        tuple(kept),
+    )
+
+
+def title_words(title: str) -> list[str]:
+    """Return a title's words in lower case."""
+    return re.findall(r"[a-z][a-z-]{2,}", title.lower())
+
+
+def gender_of(title: str) -> int:
+    """Return the gender a title names, UNKNOWN for none or several."""
+    found = {GENDERS[word] for word in title_words(title) if word in GENDERS}
+    return found.pop() if len(found) == 1 else UNKNOWN
+
+
+def catalogue_samples(
+    feed: Feed, boxes: dict[str, Box], vocabulary: Vocabulary, taxonomy: Taxonomy, validation: bool = False
+) -> list[ItemSample]:
+    """Return samples of a feed's training products, or of its validation products (ids that end in 0).
+
+    The box is the background's for a product alone, else the one in `boxes` by product id, else the whole picture.
+    """
+    types = {name: i for i, name in enumerate(vocabulary.article_types)}
+    colours = {name: i for i, name in enumerate(vocabulary.colours)}
+    bases = {name: i for i, name in enumerate(vocabulary.base_colours)}
+    words = {word: i for i, word in enumerate(vocabulary.words)}
+
+    def load(product: Product) -> ItemSample | None:
+        try:
+            image = read_image(Path(product.images[0]))
+        except DataError:
+            return None
+        alone = item_box(image)
+        box = alone or boxes.get(product.product_id) or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+        mask = item_mask(image) if alone else None
+        colour = product.tags.get("colour", "")
+        base = taxonomy.base_colour(colour) if colour else None
+        pixels, moved, cut_mask = _cut(image, box, mask)
+        return ItemSample(
+            pixels,
+            moved,
+            cut_mask,
+            types.get(product.article_type or "", UNKNOWN),
+            colours.get(colour, UNKNOWN),
+            bases[base] if base else UNKNOWN,
+            gender_of(product.title),
+            tuple(words[word] for word in set(title_words(product.title)) if word in words),
+            product.product_id,
+        )
+
+    products = [p for p in feed.products if p.product_id.endswith("0") == validation]
+    with ThreadPoolExecutor(2) as pool:
+        return [sample for sample in pool.map(load, products) if sample is not None]
+
+
+def street_samples(images: Sequence[LabelledImage], folder: Path, taxonomy: Taxonomy) -> list[ItemSample]:
+    """Return the items of street photos whose pixels are labelled (CCP): they teach the mask, nothing else."""
+
+    def load(image: LabelledImage) -> list[ItemSample]:
+        pixels = read_image(image.path)
+        ids, names = read_ccp_mask(folder, image.path.stem)
+        source = taxonomy.sources[image.source]
+        of_label = [source.labels.get(name) for name in names]
+        samples = []
+        for box, label in zip(image.boxes, image.labels, strict=True):
+            chosen = np.zeros(256, bool)
+            chosen[[i for i, category in enumerate(of_label) if category == label]] = True
+            x1, y1, x2, y2 = (float(side) for side in box)
+            if min(x2 - x1, y2 - y1) >= 24:
+                cut, moved, mask = _cut(pixels, (x1, y1, x2, y2), chosen[ids])
+                samples.append(ItemSample(cut, moved, mask))
+        return samples
+
+    with ThreadPoolExecutor(2) as pool:
+        return [sample for samples in pool.map(load, images) for sample in samples]
+
+
+def backgrounds(images: Sequence[LabelledImage], count: int, rng: np.random.Generator) -> list[Image]:
+    """Return parts of street photos that items can be put on, whatever they show: others' clothes are there in life."""
+    found = []
+    for i in rng.choice(len(images), min(count, len(images)), replace=False):
+        pixels = read_image(images[int(i)].path)
+        height, width = pixels.shape[:2]
+        side = int(min(height, width) * rng.uniform(0.5, 1.0))
+        y, x = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        part = Pillow.fromarray(pixels[y : y + side, x : x + side])
+        found.append(np.asarray(part.resize((256, 256), Pillow.Resampling.BILINEAR, reducing_gap=2.0)))
+    return found
+
+
+def _cut(
+    image: Image, box: Box, mask: NDArray[np.bool_] | None, margin: float = 0.25
+) -> tuple[Image, Box, NDArray[np.bool_] | None]:
+    """Return the picture around a box, the box in it, and the mask cut alike; at most 256 pixels a side."""
+    x1, y1, x2, y2 = box
+    left, top = max(0.0, x1 - margin * (x2 - x1)), max(0.0, y1 - margin * (y2 - y1))
+    cut = crop(image, box, margin)
+    left, top = float(np.floor(left)), float(np.floor(top))
+    moved = (x1 - left, y1 - top, x2 - left, y2 - top)
+    cut_mask = None
+    if mask is not None:
+        cut_mask = mask[int(top) : int(top) + cut.shape[0], int(left) : int(left) + cut.shape[1]]
+    scale = min(1.0, 256 / max(cut.shape[:2]))
+    if scale < 1.0:
+        size = max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale))
+        cut = np.asarray(Pillow.fromarray(cut).resize(size, Pillow.Resampling.BILINEAR))
+        if cut_mask is not None:
+            cut_mask = np.asarray(Pillow.fromarray(cut_mask).resize(size, Pillow.Resampling.NEAREST))
+        moved = (moved[0] * scale, moved[1] * scale, moved[2] * scale, moved[3] * scale)
+    return np.ascontiguousarray(cut), moved, None if cut_mask is None else np.ascontiguousarray(cut_mask)

@@ -1,0 +1,101 @@
+"""The catalogue of models, and one loaded: a detector and an encoder that belong together.
+
+A model is a folder with detector.onnx, detector.json, encoder.onnx and encoder.json; those Twinset ships are in weights/.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.describe.encoder import Described, Encoder, cut_items, load_encoder
+from twinset.detect.detector import Detector, load_detector
+from twinset.errors import ModelError
+from twinset.taxonomy import Taxonomy, default_taxonomy
+from twinset.types import Detections, Image
+
+WEIGHTS = Path(__file__).with_name("weights")
+FILES = ("detector.onnx", "detector.json", "encoder.onnx", "encoder.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Loaded once and used by many threads."""
+
+    name: str
+    version: str  # of the vectors: name and a digest of the files they depend on
+    detector: Detector
+    encoder: Encoder
+    taxonomy: Taxonomy
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The detector's categories: `Detections.labels` index into them."""
+        return self.detector.categories
+
+    @property
+    def min_score(self) -> float:
+        """The operating threshold."""
+        return self.detector.min_score
+
+    def detect(self, image: Image, min_score: float | None = None) -> Detections:
+        """Return the items in an image, best first; without `min_score` those above the operating threshold."""
+        return self.detector.detect(image, min_score)
+
+    def detect_batch(self, images: Sequence[Image], min_score: float | None = None) -> list[Detections]:
+        """Return `detect` of each image."""
+        return self.detector.detect_batch(images, min_score)
+
+    def describe(self, image: Image, boxes: NDArray[np.float32]) -> list[Described]:
+        """Return the description of what is in each of the (N, 4) boxes."""
+        return self.encoder.describe(cut_items(image, boxes))
+
+    def describe_batch(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[list[Described]]:
+        """Return `describe` of each image with its boxes, the crops of all going through the network together."""
+        crops = [crop for image, rows in zip(images, boxes, strict=True) for crop in cut_items(image, rows)]
+        described = iter(self.encoder.describe(crops))
+        return [[next(described) for _ in rows] for rows in boxes]
+
+
+def model_names() -> list[str]:
+    """Return the names of the models Twinset ships."""
+    return sorted(folder.name for folder in WEIGHTS.glob("*") if (folder / FILES[0]).is_file())
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a shipped model's name or of a path. Raises ModelError."""
+    shipped = WEIGHTS / name
+    folder = shipped if Path(name).name == name and shipped.is_dir() else Path(name)
+    missing = [file for file in FILES if not (folder / file).is_file()]
+    if missing:
+        names = ", ".join(model_names()) or "none shipped"
+        raise ModelError(
+            f"model {name!r}: expected a name ({names}) or a folder with {', '.join(FILES)}; found no {missing[0]}"
+        )
+    return folder
+
+
+def load_models(name: str = "default", threads: int | None = None) -> Models:
+    """Return a model ready to run: a shipped one by name, or the one in a folder. Raises ModelError."""
+    folder = model_folder(name)
+    detector, encoder = load_detector(folder, threads), load_encoder(folder, threads)
+    return Models(folder.name, model_version(folder), detector, encoder, default_taxonomy())
+
+
+def model_version(folder: Path) -> str:
+    """Return a model's name with a digest of the files its vectors depend on."""
+    digest = hashlib.sha256()
+    for file in FILES:
+        if file.endswith(".onnx"):
+            digest.update((folder / file).read_bytes())
+        else:  # facts such as figures may be added to the settings; vectors don't depend on them
+            data = json.loads((folder / file).read_text(encoding="utf-8"))
+            kept = {key: data.get(key) for key in ("categories", "input_area", "size", "dim", "colour_weight")}
+            digest.update(json.dumps(kept, sort_keys=True).encode())
+    return f"{folder.name}-{digest.hexdigest()[:12]}"
