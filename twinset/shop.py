@@ -1,0 +1,110 @@
+"""A model and a store opened together: what the Python user, the command line and the service hold on to."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from twinset.types import Box, FoundItem, Hit, Image
+
+if TYPE_CHECKING:
+    from twinset.indexing import IndexReport, Progress
+    from twinset.models import Models
+    from twinset.store import Store
+
+DEFAULT_STORE = "twinset-store"
+
+
+def open_shop(
+    store: str | Path = DEFAULT_STORE, model: str = "default", threads: int | None = None, create: bool = False
+) -> "Shop":
+    """Return a shop ready to be searched, its model and store loaded once.
+
+    With `create` a store that is missing is made, empty, for `Shop.index` to fill; otherwise it raises StoreError,
+    as one that is damaged or of a newer format does. Raises ModelMismatch for a store filled by another model.
+    """
+    from twinset.models import load_models
+    from twinset.store import open_store
+
+    models = load_models(model, threads)
+    return Shop(models, open_store(store, models.version, create))
+
+
+class Shop:
+    """A shop's products, searched by photo. Safe to use from several threads.
+
+    Photos are files or (H, W, 3) uint8 RGB arrays.
+    """
+
+    def __init__(self, models: "Models", store: "Store") -> None:
+        self.models, self.store = models, store
+
+    def detect(self, image: Image | str | Path, min_score: float | None = None) -> list[FoundItem]:
+        """Return the items in a photo, best first, without hits."""
+        from twinset.search import detect_image
+
+        return detect_image(_loaded(image), self.models, min_score)
+
+    def search(
+        self,
+        image: Image | str | Path,
+        k: int = 24,
+        category: str | None = None,
+        box: Box | None = None,
+        whole: bool = False,
+        where: Sequence[str] = (),
+    ) -> list[FoundItem]:
+        """Return the items in a photo, best first, each with up to `k` products most like it; see `search_image`."""
+        from twinset.search import search_image
+
+        photo = _loaded(image)
+        return search_image(photo, self.models, self.store, k=k, category=category, box=box, whole=whole, where=where)
+
+    def similar(self, product_id: str, shop: str = "default", k: int = 24, where: Sequence[str] = ()) -> list[Hit]:
+        """Return up to `k` other products most like one of the store's. Raises NotFound."""
+        from twinset.recommend import similar_products
+
+        return similar_products(product_id, self.store, shop=shop, k=k, where=where)
+
+    def index(
+        self,
+        feed: str | Path,
+        rename: Mapping[str, str] | None = None,
+        strict: bool = False,
+        progress: "Progress | None" = None,
+        allow_private: bool = False,
+    ) -> "IndexReport":
+        """Bring the store up to date with a product feed; see `index_feed`."""
+        from twinset.indexing import index_into
+
+        return index_into(
+            Path(feed),
+            self.store,
+            self.models,
+            rename=rename,
+            strict=strict,
+            progress=progress,
+            allow_private=allow_private,
+        )
+
+    def product_image(self, product_id: str, shop: str = "default", allow_private: bool = False) -> bytes:
+        """Return the bytes of a product's first stored image. Raises NotFound, and DataError if it can't be had."""
+        from twinset.fetch import fetch_url
+        from twinset.images import read_image_bytes
+
+        entry = self.store.get(product_id, shop)
+        image = entry.product.images[entry.items[0].image_no]
+        if not image.lower().startswith(("http://", "https://")):
+            return read_image_bytes(Path(image))
+        data = fetch_url(image, allow_private=allow_private).data
+        assert data is not None  # None answers an ETag, and none was sent
+        return data
+
+
+def _loaded(image: Image | str | Path) -> Image:
+    if isinstance(image, np.ndarray):
+        return image
+    from twinset.images import read_image
+
+    return read_image(Path(image))
