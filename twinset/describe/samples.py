@@ -15,6 +15,7 @@ from twinset.data.background import item_box, item_mask
 from twinset.data.ccp import read_ccp_mask
 from twinset.data.feed import Feed
 from twinset.data.labelled import LabelledImage
+from twinset.detect.detector import Detector
 from twinset.errors import DataError, FeedError
 from twinset.images import crop, read_image
 from twinset.taxonomy import Taxonomy
@@ -24,6 +25,7 @@ MIN_PRODUCTS = 8  # a word or type on fewer products teaches nothing
 TITLE_WORDS = 400
 GENDERS = {"men": 0, "mens": 0, "man": 0, "boys": 2, "boy": 2, "women": 1, "womens": 1, "woman": 1, "girls": 3, "girl": 3}
 UNKNOWN = -1
+WORN_MIN_SCORE = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,3 +175,26 @@ def _cut(
             cut_mask = np.asarray(Pillow.fromarray(cut_mask).resize(size, Pillow.Resampling.NEAREST))
         moved = (moved[0] * scale, moved[1] * scale, moved[2] * scale, moved[3] * scale)
     return np.ascontiguousarray(cut), moved, None if cut_mask is None else np.ascontiguousarray(cut_mask)
+
+
+def worn_boxes(feed: Feed, detector: Detector, batch: int = 16) -> dict[str, Box]:
+    """Return by product id the box of the item in training shots on a model, found by the detector for its category."""
+    products = [p for p in feed.products if p.category in detector.categories and not p.product_id.endswith("0")]
+    found = {}
+    for start in range(0, len(products), batch):
+        part, images = [], []
+        for product in products[start : start + batch]:
+            try:
+                image = read_image(Path(product.images[0]))
+            except DataError:
+                continue
+            if item_box(image) is None:
+                part.append(product)
+                images.append(image)
+        for product, detections in zip(part, detector.detect_batch(images, WORN_MIN_SCORE), strict=True):
+            label = detector.categories.index(str(product.category))
+            of_category = np.flatnonzero(detections.labels == label)
+            if len(of_category):
+                x1, y1, x2, y2 = detections.boxes[of_category[0]].tolist()
+                found[product.product_id] = (x1, y1, x2, y2)
+    return found

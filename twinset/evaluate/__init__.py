@@ -1,0 +1,1 @@
+"""How right a model is, on labelled photos and on a shop's catalogue."""

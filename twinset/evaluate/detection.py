@@ -1,0 +1,210 @@
+"""Detection figures on labelled photos: COCO's, by faster-coco-eval, and precision and recall at the threshold."""
+
+import contextlib
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from twinset.boxes import box_iou, xyxy_to_xywh
+from twinset.data.labelled import Labelled, LabelledImage
+from twinset.errors import MissingExtra, UsageError
+from twinset.images import read_image
+from twinset.types import Detections, Image
+
+MIN_SCORE = 0.01  # detections below it don't move a mean average precision
+MATCH_IOU = 0.5
+MANY_BOXES = 10  # a category with fewer has no average precision to speak of
+BATCH = 16
+
+
+class Finder(Protocol):
+    """What finds items: a model, or a detector in training."""
+
+    @property
+    def categories(self) -> tuple[str, ...]: ...
+    @property
+    def min_score(self) -> float: ...
+    def detect_batch(self, images: Sequence[Image], min_score: float | None = None) -> list[Detections]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryFigures:
+    n: int  # boxes
+    map_50: float
+    map_50_95: float
+    precision: float  # at the operating threshold
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong on one photo at the operating threshold."""
+
+    image: LabelledImage
+    found: Detections
+    missed: tuple[int, ...]  # of the photo's boxes
+    wrong: tuple[int, ...]  # of the detections
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionFigures:
+    n: int  # photos
+    boxes: int
+    map_50: float
+    map_50_95: float
+    map_50_many: float  # mean over the categories with ten boxes or more
+    precision: float
+    recall: float
+    min_score: float
+    per_category: dict[str, CategoryFigures]
+    confusion: dict[str, dict[str, int]]  # true category -> found there, "nothing" for a miss
+    failures: tuple[Failure, ...]  # worst first
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures by name, without pictures."""
+        names = ("n", "boxes", "map_50", "map_50_95", "map_50_many", "precision", "recall", "min_score")
+        per = {
+            name: {key: getattr(c, key) for key in ("n", "map_50", "map_50_95", "precision", "recall")}
+            for name, c in self.per_category.items()
+        }
+        return {name: getattr(self, name) for name in names} | {"per_category": per, "confusion": self.confusion}
+
+
+def evaluate_detector(labelled: Labelled, finder: Finder) -> DetectionFigures:
+    """Return the figures of a detector on photos. Detections of categories that are not labelled there don't count.
+
+    Raises UsageError for photos without boxes, MissingExtra without faster-coco-eval.
+    """
+    categories = tuple(name for name in labelled.categories if name in finder.categories)
+    images = labelled.images
+    if not any(len(image.boxes) for image in images):
+        raise UsageError("expected labelled photos with boxes, found none; check the folder and the split")
+    found: list[Detections] = []
+    for start in range(0, len(images), BATCH):
+        part = [read_image(image.path) for image in images[start : start + BATCH]]
+        found += [_known(d, finder.categories, categories) for d in finder.detect_batch(part, MIN_SCORE)]
+    precisions = _average_precision(images, found, categories)
+    confusion: dict[str, Counter[str]] = {name: Counter() for name in categories}
+    counts = {name: [0, 0, 0] for name in categories}  # right, found, true
+    failures = []
+    for image, detections in zip(images, found, strict=True):
+        above = detections.scores >= finder.min_score
+        kept = Detections(detections.boxes[above], detections.scores[above], detections.labels[above])
+        match = _match(image, kept, categories)
+        for label, right in zip(kept.labels.tolist(), match.right, strict=True):
+            if right is not None:
+                counts[categories[label]][0] += right
+                counts[categories[label]][1] += 1
+        for i, name in enumerate(image.labels):
+            if name in counts and not image.crowd[i]:
+                counts[name][2] += 1
+                confusion[name][match.seen_as[i]] += 1
+        missed = tuple(i for i, seen in match.seen_as.items() if seen != image.labels[i])
+        wrong = tuple(i for i, right in enumerate(match.right) if right is False)
+        if missed or wrong:
+            failures.append(Failure(image, kept, missed, wrong))
+    failures.sort(key=lambda failure: -len(failure.missed) - len(failure.wrong))
+    per_category = {
+        name: CategoryFigures(true, *precisions[name], right / max(seen, 1), right / max(true, 1))
+        for name, (right, seen, true) in counts.items()
+        if true
+    }
+    right, seen, true = np.sum(list(counts.values()), axis=0).tolist()
+    many = [c.map_50 for c in per_category.values() if c.n >= MANY_BOXES]
+    return DetectionFigures(
+        len(images),
+        true,
+        float(np.mean([c.map_50 for c in per_category.values()])),
+        float(np.mean([c.map_50_95 for c in per_category.values()])),
+        float(np.mean(many)) if many else 0.0,
+        right / max(seen, 1),
+        right / max(true, 1),
+        finder.min_score,
+        per_category,
+        {name: dict(row) for name, row in confusion.items() if row},
+        tuple(failures),
+    )
+
+
+def _known(found: Detections, ours: Sequence[str], kept: Sequence[str]) -> Detections:
+    """Return the detections of the kept categories, labels counted in those."""
+    index = np.array([kept.index(name) if name in kept else -1 for name in ours], np.int64)
+    labels = index[found.labels]
+    keep = labels >= 0
+    return Detections(found.boxes[keep], found.scores[keep], labels[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    right: list[bool | None]  # of each detection; None: on an undecidable box
+    seen_as: dict[int, str]  # true box -> category found there, or "nothing"
+
+
+def _match(image: LabelledImage, found: Detections, categories: Sequence[str]) -> _Match:
+    """Pair detections, best first, with boxes of their category at IoU 0.5; then say what stands on the missed ones."""
+    overlaps = box_iou(found.boxes, image.boxes)
+    names = [categories[label] for label in found.labels.tolist()]
+    taken = np.zeros(len(image.boxes), bool)
+    right: list[bool | None] = []
+    for row, name in enumerate(names):
+        fits = np.array([truth == name for truth in image.labels], bool) & (overlaps[row] >= MATCH_IOU)
+        free = np.flatnonzero(fits & ~taken & ~image.crowd)
+        if len(free):
+            taken[free[np.argmax(overlaps[row][free])]] = True
+            right.append(True)
+        else:
+            undecidable = (overlaps[row] >= MATCH_IOU) & image.crowd
+            right.append(None if undecidable.any() else False)
+    seen_as = {}
+    for i in np.flatnonzero(~image.crowd).tolist():
+        if image.labels[i] not in categories:
+            continue
+        over = [row for row in np.flatnonzero(overlaps[:, i] >= MATCH_IOU).tolist() if right[row] is False]
+        seen_as[i] = image.labels[i] if taken[i] else names[over[0]] if over else "nothing"
+    return _Match(right, seen_as)
+
+
+def _average_precision(
+    images: Sequence[LabelledImage], found: Sequence[Detections], categories: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return (AP at IoU 0.5, AP over 0.5:0.95) of each category, 0 where it has no boxes."""
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ImportError as exc:
+        raise MissingExtra("faster-coco-eval", "train") from exc
+    ids = {name: i for i, name in enumerate(categories, 1)}
+    annotations: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for image_id, (image, detections) in enumerate(zip(images, found, strict=True), 1):
+        for box, label, crowd in zip(xyxy_to_xywh(image.boxes).tolist(), image.labels, image.crowd, strict=True):
+            if label in ids:
+                entry = {"id": len(annotations) + 1, "image_id": image_id, "category_id": ids[label], "bbox": box}
+                annotations.append({**entry, "area": box[2] * box[3], "iscrowd": int(crowd)})
+        for box, score, kind in zip(
+            xyxy_to_xywh(detections.boxes).tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True
+        ):
+            results.append({"image_id": image_id, "category_id": kind + 1, "bbox": box, "score": score})
+    nothing = dict.fromkeys(categories, (0.0, 0.0))
+    if not results:
+        return nothing
+    data = {
+        "images": [{"id": i, "width": im.width, "height": im.height} for i, im in enumerate(images, 1)],
+        "categories": [{"id": i, "name": name} for name, i in ids.items()],
+        "annotations": annotations,
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(data)
+        run = COCOeval_faster(truth, truth.loadRes(results), "bbox")
+        run.evaluate()
+        run.accumulate()
+    precision = run.eval["precision"][..., 0, -1]  # (IoU, recall, category), all areas, 100 detections
+    figures = dict(nothing)
+    for k, name in enumerate(categories):
+        of_category = precision[:, :, k]
+        if (of_category > -1).any():
+            figures[name] = float(of_category[0].mean()), float(of_category.mean())
+    return figures

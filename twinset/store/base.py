@@ -1,0 +1,124 @@
+"""What a store of products keeps and can be asked. lance.py keeps it in a directory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.store.filters import Filter
+from twinset.types import Hit, Item, Product
+
+DIM = 256
+UNIT_TOLERANCE = 1e-3  # of a vector's length: fp32 sums of 256 squares stray by a thousandth of this
+FORMAT = 1  # of what stores write; raised when an older version could not read it
+
+
+class Key(NamedTuple):
+    """What names a product in a store."""
+
+    shop: str
+    product_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One product as it is stored: its row of the feed and the items described on its images."""
+
+    product: Product
+    items: tuple[Item, ...]  # at least one, with distinct `image_no`, which index product.images
+    image_hashes: tuple[str, ...]  # for each item, of the bytes of its image
+    row_hash: str  # of the feed's row
+
+    @property
+    def key(self) -> Key:
+        return Key(self.product.shop, self.product.product_id)
+
+
+class Fingerprint(NamedTuple):
+    """What tells whether a product changed since it was stored."""
+
+    row_hash: str
+    image_hashes: Mapping[int, str]  # image_no -> of the image's bytes
+
+
+class Store(Protocol):
+    """Products with their described items. Any number of threads may search; what is written is found next time.
+
+    Every method raises StoreError where the store turns out to be damaged.
+    """
+
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def model_version(self) -> str:
+        """The model whose vectors it keeps."""
+        ...
+
+    def upsert(self, entries: Sequence[Entry]) -> None:
+        """Store products, in the place of what was stored of them, all at once or not at all.
+
+        Raises ValueError for a vector that is not finite, of unit length and of `DIM` numbers.
+        """
+        ...
+
+    def delete(self, keys: Sequence[Key]) -> int:
+        """Remove products and return how many there were."""
+        ...
+
+    def get(self, product_id: str, shop: str = "default") -> Entry:
+        """Return a product as it was stored. Raises NotFound."""
+        ...
+
+    def search(
+        self,
+        embeddings: NDArray[np.float32],
+        k: int,
+        categories: Sequence[str | None],
+        filter: Filter | None = None,
+        exclude: Key | None = None,
+    ) -> list[list[Hit]]:
+        """Return for each of (N, 256) unit vectors its `k` nearest products, best first, ties by product_id.
+
+        `categories` has one entry for each vector; None searches all, products of no category among them. A product
+        with several items counts once, by its best.
+        """
+        ...
+
+    def fingerprints(self) -> dict[Key, Fingerprint]:
+        """Return what is stored, to compare a feed with."""
+        ...
+
+    def count(self) -> int:
+        """Return the number of products."""
+        ...
+
+    def compact(self) -> None:
+        """Tidy up after many writes."""
+        ...
+
+
+def check_entries(entries: Sequence[Entry]) -> None:
+    """Raise ValueError for what must never be written: a bad vector, a product twice or without an item."""
+    keys = [entry.key for entry in entries]
+    if len(set(keys)) != len(keys):
+        raise ValueError("expected each product once, found one twice")
+    for entry in entries:
+        numbers = {item.image_no for item in entry.items}
+        if not entry.items or len(numbers) != len(entry.items) or len(entry.image_hashes) != len(entry.items):
+            raise ValueError(f"{entry.key}: expected items with an image_no and an image hash of their own")
+        if min(numbers) < 0 or max(numbers) >= len(entry.product.images):
+            raise ValueError(f"{entry.key}: expected image_no below {len(entry.product.images)}, found {numbers}")
+        for item in entry.items:
+            check_embedding(item.embedding, f"{entry.key}")
+
+
+def check_embedding(embedding: NDArray[np.float32], name: str) -> None:
+    """Raise ValueError unless the vector has `DIM` finite numbers and unit length."""
+    if embedding.shape != (DIM,):
+        raise ValueError(f"{name}: expected a vector of {DIM} numbers, found shape {embedding.shape}")
+    length = float(np.linalg.norm(embedding))
+    if not abs(length - 1) <= UNIT_TOLERANCE:  # NaN and infinite ones too
+        raise ValueError(f"{name}: expected a finite vector of length 1, found length {length}")

@@ -1,0 +1,175 @@
+"""A store in a directory: a LanceDB table with one row for each item, its product's fields beside it.
+
+A product is written in one commit, and readers see commits whole. The table's metadata names the format and the model.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from twinset.errors import ModelMismatch, StoreError
+from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries
+from twinset.store.filters import Filter
+from twinset.store.rows import COLUMNS, ROW_KEY, schema, table_of
+from twinset.store.scan import Scan
+from twinset.types import Hit
+
+TABLE = "products"
+KEEP_VERSIONS = timedelta(minutes=1)  # readers of an older version have that long to finish
+_FORMAT_KEY, _MODEL_KEY = b"twinset.format", b"twinset.model"
+_LANCE_ERRORS = (OSError, RuntimeError, ValueError, KeyError, pa.ArrowException)  # it has no base class of its own
+
+
+class LanceStore:
+    """See `Store`. Searches scan a copy of the rows in memory, read again once the table's version has changed."""
+
+    def __init__(self, folder: Path, table: Any, model_version: str) -> None:
+        self._folder, self._table, self._model_version = folder, table, model_version
+        self._lock = threading.Lock()
+        self._version = -1
+        self._scan: Scan | None = None
+
+    @property
+    def uri(self) -> str:
+        return str(self._folder)
+
+    @property
+    def model_version(self) -> str:
+        return self._model_version
+
+    def upsert(self, entries: Sequence[Entry]) -> None:
+        check_entries(entries)
+        if not entries:
+            return
+        scan = self._latest()
+        shrunk = [entry for entry in entries if scan.image_numbers(entry.key) - {item.image_no for item in entry.items}]
+        with _translated(self._folder):
+            writer = self._table.merge_insert(list(ROW_KEY)).when_matched_update_all().when_not_matched_insert_all()
+            if shrunk:
+                writer = writer.when_not_matched_by_source_delete(_any_of([entry.key for entry in shrunk]))
+            writer.execute(table_of(entries))
+
+    def delete(self, keys: Sequence[Key]) -> int:
+        scan = self._latest()
+        found = [key for key in dict.fromkeys(keys) if key in scan]
+        if found:
+            with _translated(self._folder):
+                self._table.delete(_any_of(found))
+        return len(found)
+
+    def get(self, product_id: str, shop: str = "default") -> Entry:
+        return self._latest().get(product_id, shop)
+
+    def search(
+        self,
+        embeddings: NDArray[np.float32],
+        k: int,
+        categories: Sequence[str | None],
+        filter: Filter | None = None,
+        exclude: Key | None = None,
+    ) -> list[list[Hit]]:
+        for embedding in embeddings:
+            check_embedding(embedding, "query")
+        return self._latest().search(embeddings, k, categories, filter, exclude)
+
+    def fingerprints(self) -> dict[Key, Fingerprint]:
+        return self._latest().fingerprints()
+
+    def count(self) -> int:
+        return len(self._latest())
+
+    def compact(self) -> None:
+        with _translated(self._folder):
+            self._table.optimize(cleanup_older_than=KEEP_VERSIONS)
+
+    def _latest(self) -> Scan:
+        with _translated(self._folder), self._lock:
+            version = self._table.version
+            if self._scan is None or version != self._version:
+                self._scan = Scan(self._table.to_arrow())
+                self._version = version  # the rows may be newer than it, never older
+            return self._scan
+
+
+def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceStore:
+    """Return the store in a directory; see `open_store`."""
+    import lancedb
+
+    if not (folder / f"{TABLE}.lance" / "_versions").is_dir():
+        return _create(folder, model_version, create)
+    with _translated(folder):
+        table = lancedb.connect(folder, read_consistency_interval=timedelta(0)).open_table(TABLE)
+        found = table.schema
+    about = found.metadata or {}
+    try:
+        written, model = int(about[_FORMAT_KEY]), about[_MODEL_KEY].decode()
+    except (KeyError, ValueError) as exc:
+        raise _damaged(folder, "a table that says neither its format nor its model") from exc
+    if written > FORMAT:
+        raise StoreError(
+            f"store {folder}: expected format {FORMAT} or older, found {written}, written by a newer Twinset; upgrade it"
+        )
+    missing = [column.name for column in COLUMNS if column.name not in found.names]
+    if missing:
+        raise _damaged(folder, f"a table without {missing[0]!r}")
+    if model_version is not None and model != model_version:
+        raise ModelMismatch(
+            f"store {folder}: expected vectors of model {model_version}, found those of {model}; "
+            f"choose that --model, or index the feed into another --store"
+        )
+    store = LanceStore(folder, table, model)
+    store.count()  # reads the rows: damage shows now rather than at a shopper's search
+    return store
+
+
+def _create(folder: Path, model_version: str | None, create: bool) -> LanceStore:
+    import lancedb
+
+    if not create:
+        raise StoreError(
+            f"store {folder}: expected a directory written by twinset index, found none; "
+            f"run twinset index FEED --store {folder}"
+        )
+    if model_version is None:
+        raise ValueError("a new store needs the version of its model")
+    about = {_FORMAT_KEY.decode(): str(FORMAT), _MODEL_KEY.decode(): model_version}
+    with _translated(folder):
+        database = lancedb.connect(folder, read_consistency_interval=timedelta(0))
+        table = database.create_table(TABLE, schema=schema(about), mode="overwrite")
+    return LanceStore(folder, table, model_version)
+
+
+def _any_of(keys: Sequence[Key]) -> str:
+    """Return the SQL condition that holds for the products named."""
+    by_shop: dict[str, list[str]] = {}
+    for key in keys:
+        by_shop.setdefault(key.shop, []).append(_quoted(key.product_id))
+    return " OR ".join(
+        f"(shop = {_quoted(shop)} AND product_id IN ({', '.join(ids)}))" for shop, ids in by_shop.items()
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    """Turn what LanceDB raises on files it can't use into StoreError."""
+    try:
+        yield
+    except _LANCE_ERRORS as exc:
+        raise _damaged(folder, " ".join(str(exc).split())[:200]) from exc
+
+
+def _damaged(folder: Path, found: str) -> StoreError:
+    return StoreError(
+        f"store {folder}: expected a whole store, found: {found}; delete {folder} and index again if it is damaged"
+    )
