@@ -24,7 +24,7 @@ from twinset.types import Hit
 TABLE = "products"
 KEEP_VERSIONS = timedelta(minutes=1)  # readers of an older version have that long to finish
 _FORMAT_KEY, _MODEL_KEY = b"twinset.format", b"twinset.model"
-_LANCE_ERRORS = (OSError, RuntimeError, ValueError, KeyError, pa.ArrowException)  # it has no base class of its own
+_LANCE_ERRORS = (OSError, RuntimeError, ValueError, pa.ArrowException)  # it has no base class of its own
 
 
 class LanceStore:
@@ -102,7 +102,8 @@ def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceSt
     """Return the store in a directory; see `open_store`."""
     import lancedb
 
-    if not (folder / f"{TABLE}.lance" / "_versions").is_dir():
+    versions = folder / f"{TABLE}.lance" / "_versions"
+    if not versions.is_dir() or not any(versions.iterdir()):
         return _create(folder, model_version, create)
     with _translated(folder):
         table = lancedb.connect(folder, read_consistency_interval=timedelta(0)).open_table(TABLE)
@@ -114,7 +115,8 @@ def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceSt
         raise _damaged(folder, "a table that says neither its format nor its model") from exc
     if written > FORMAT:
         raise StoreError(
-            f"store {folder}: expected format {FORMAT} or older, found {written}, written by a newer Twinset; upgrade it"
+            f"store {folder}: expected format {FORMAT} or older, found {written}; "
+            f"a newer Twinset wrote it: upgrade this one"
         )
     missing = [column.name for column in COLUMNS if column.name not in found.names]
     if missing:

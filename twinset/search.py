@@ -1,0 +1,133 @@
+"""Search a store with a photo: find its items, describe them, take the nearest products of each one's category."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.boxes import box_iou, clip_boxes
+from twinset.errors import UsageError
+from twinset.types import Box, Detections, FoundItem, Image
+
+if TYPE_CHECKING:
+    from twinset.models import Described, Models
+    from twinset.store import Store
+
+SAME_ITEM_IOU = 0.5  # a shopper's crop that overlaps a detection this much shows what was detected
+
+
+def detect_image(image: Image, models: "Models", min_score: float | None = None) -> list[FoundItem]:
+    """Return the items in a photo, best first, without hits; without `min_score` those above the operating threshold."""
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise _usage("min_score", "a number from 0 to 1", str(min_score))
+    detections = models.detect(image, min_score)
+    return _found(detections, models, models.describe(image, detections.boxes))
+
+
+def search_image(
+    image: Image,
+    models: "Models",
+    store: "Store",
+    *,
+    k: int = 24,
+    category: str | None = None,
+    box: Box | None = None,
+    whole: bool = False,
+    where: Sequence[str] = (),
+) -> list[FoundItem]:
+    """Return the items in a photo, best first, each with up to `k` products of its category most like it.
+
+    `category` keeps items of one category. `box`, the shopper's own crop, gives exactly one item: of `category`, else
+    of the detection it overlaps, else of no category, and then all are searched, as they are for the `whole` photo.
+    `where` are CONTRACT's filter strings. Raises UsageError for values that can't be.
+    """
+    from twinset.store import parse_where
+
+    filter = parse_where(where)
+    check_k(k)
+    if category is not None and category not in models.taxonomy.names:
+        raise _usage("category", f"one of {', '.join(models.taxonomy.names)}", repr(category))
+    if whole and (box is not None or category is not None):
+        raise _usage("whole", "no box and no category beside it", "box" if box is not None else "category")
+    if whole:
+        height, width = image.shape[:2]
+        found = _found_in_box(image, models, (0.0, 0.0, float(width), float(height)), None, None)
+    elif box is not None:
+        box = check_box(box, image)
+        found = _found_in_box(image, models, box, *_overlapping(models.detect(image), models, box, category))
+    else:
+        detections = models.detect(image)
+        if category is not None:
+            detections = _of_category(detections, models, category)
+        described = models.describe(image, detections.boxes)
+        found = [
+            (item, entry.embedding)
+            for item, entry in zip(_found(detections, models, described), described, strict=True)
+        ]
+    if not found:
+        return []
+    embeddings = np.stack([embedding for _, embedding in found])
+    hits = store.search(embeddings, k, [item.category for item, _ in found], filter)
+    return [replace(item, hits=tuple(mine)) for (item, _), mine in zip(found, hits, strict=True)]
+
+
+def check_k(k: int) -> None:
+    """Raise UsageError unless a search may return `k` hits."""
+    if k < 1:
+        raise _usage("k", "a whole number from 1", str(k))
+
+
+def check_box(box: Box, image: Image) -> Box:
+    """Return the box cut to the image. Raises UsageError for one without area there."""
+    height, width = image.shape[:2]
+    if len(box) == 4 and all(math.isfinite(side) for side in box):
+        x1, y1, x2, y2 = (float(side) for side in clip_boxes(np.array([box], np.float32), width, height)[0])
+        if x1 < x2 and y1 < y2:
+            return x1, y1, x2, y2
+    raise _usage("box", f"x1,y1,x2,y2 with x1 < x2 and y1 < y2 within {width} x {height} pixels", str(box))
+
+
+def _found(detections: Detections, models: "Models", described: Sequence["Described"]) -> list[FoundItem]:
+    return [
+        FoundItem(models.categories[label], float(score), _box(box), entry.colours, ())
+        for box, score, label, entry in zip(
+            detections.boxes, detections.scores, detections.labels, described, strict=True
+        )
+    ]
+
+
+def _found_in_box(
+    image: Image, models: "Models", box: Box, category: str | None, score: float | None
+) -> list[tuple[FoundItem, NDArray[np.float32]]]:
+    described = models.describe(image, np.array([box], np.float32))[0]
+    return [(FoundItem(category, score, box, described.colours, ()), described.embedding)]
+
+
+def _overlapping(
+    detections: Detections, models: "Models", box: Box, category: str | None
+) -> tuple[str | None, float | None]:
+    """Return the category and the score of the detection a box shows; the category asked for stands in any case."""
+    if category is not None:
+        detections = _of_category(detections, models, category)
+    overlaps = box_iou(np.array([box], np.float32), detections.boxes)[0]
+    if not len(overlaps) or overlaps.max() < SAME_ITEM_IOU:
+        return category, None
+    best = int(overlaps.argmax())
+    return models.categories[detections.labels[best]], float(detections.scores[best])
+
+
+def _of_category(detections: Detections, models: "Models", category: str) -> Detections:
+    kept = np.array([models.categories[label] == category for label in detections.labels], bool)
+    return Detections(detections.boxes[kept], detections.scores[kept], detections.labels[kept])
+
+
+def _box(row: NDArray[np.float32]) -> Box:
+    x1, y1, x2, y2 = (float(side) for side in row)
+    return x1, y1, x2, y2
+
+
+def _usage(field: str, expected: str, found: str) -> UsageError:
+    return UsageError(f"{field}: expected {expected}, found {found}", field=field, expected=expected, found=found)
