@@ -13,14 +13,15 @@ from twinset.errors import UsageError
 from twinset.types import Box, Detections, FoundItem, Image
 
 if TYPE_CHECKING:
-    from twinset.models import Described, Models
+    from twinset.describe.encoder import Described
+    from twinset.models import Models
     from twinset.store import Store
 
 SAME_ITEM_IOU = 0.5  # a shopper's crop that overlaps a detection this much shows what was detected
 
 
 def detect_image(image: Image, models: "Models", min_score: float | None = None) -> list[FoundItem]:
-    """Return the items in a photo, best first, without hits; without `min_score` those above the operating threshold."""
+    """Return the items in a photo, best first, without hits; without `min_score` above the operating threshold."""
     if min_score is not None and not 0 <= min_score <= 1:
         raise _usage("min_score", "a number from 0 to 1", str(min_score))
     detections = models.detect(image, min_score)

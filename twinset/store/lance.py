@@ -48,12 +48,11 @@ class LanceStore:
         check_entries(entries)
         if not entries:
             return
-        scan = self._latest()
-        shrunk = [entry for entry in entries if scan.image_numbers(entry.key) - {item.image_no for item in entry.items}]
         with _translated(self._folder):
             writer = self._table.merge_insert(list(ROW_KEY)).when_matched_update_all().when_not_matched_insert_all()
+            shrunk = self._shrunk(entries)
             if shrunk:
-                writer = writer.when_not_matched_by_source_delete(_any_of([entry.key for entry in shrunk]))
+                writer = writer.when_not_matched_by_source_delete(_any_of(shrunk))
             writer.execute(table_of(entries))
 
     def delete(self, keys: Sequence[Key]) -> int:
@@ -88,6 +87,14 @@ class LanceStore:
     def compact(self) -> None:
         with _translated(self._folder):
             self._table.optimize(cleanup_older_than=KEEP_VERSIONS)
+
+    def _shrunk(self, entries: Sequence[Entry]) -> list[Key]:
+        """Return the products of which an item is stored that is not among the new ones."""
+        written = {(entry.key, item.image_no) for entry in entries for item in entry.items}
+        rows = self._table.search().where(_any_of([entry.key for entry in entries])).select(list(ROW_KEY)).to_arrow()
+        columns = rows.select(list(ROW_KEY)).to_pydict().values()
+        stored = ((Key(shop, product_id), image_no) for shop, product_id, image_no in zip(*columns, strict=True))
+        return list(dict.fromkeys(row[0] for row in stored if row not in written))
 
     def _latest(self) -> Scan:
         with _translated(self._folder), self._lock:
@@ -144,7 +151,10 @@ def _create(folder: Path, model_version: str | None, create: bool) -> LanceStore
     about = {_FORMAT_KEY.decode(): str(FORMAT), _MODEL_KEY.decode(): model_version}
     with _translated(folder):
         database = lancedb.connect(folder, read_consistency_interval=timedelta(0))
-        table = database.create_table(TABLE, schema=schema(about), mode="overwrite")
+        mode = (
+            "overwrite" if (folder / f"{TABLE}.lance").exists() else "create"
+        )  # a creation that was killed is done over
+        table = database.create_table(TABLE, schema=schema(about), mode=mode)
     return LanceStore(folder, table, model_version)
 
 

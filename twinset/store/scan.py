@@ -84,11 +84,6 @@ class Scan:
             hashes[image_no] = image_hash
         return found
 
-    def image_numbers(self, key: Key) -> set[int]:
-        """Return the `image_no` of a product's items, none for one that is not stored."""
-        start = self._starts.get(key)
-        return set() if start is None else {item.image_no for item in self.get(key.product_id, key.shop).items}
-
     def __contains__(self, key: Key) -> bool:
         return key in self._starts
 
