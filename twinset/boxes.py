@@ -1,7 +1,15 @@
-"""Box arithmetic on (N, 4) float32 arrays, x1 y1 x2 y2 in pixels: the one IoU and the one NMS of training, evaluation and serving."""
+"""Box arithmetic on (N, 4) float32 arrays, x1 y1 x2 y2 in pixels.
+
+The one IoU and the one NMS of training, evaluation and serving.
+"""
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
+
+from twinset.errors import UsageError
+from twinset.types import Box
 
 Boxes = NDArray[np.float32]
 
@@ -66,3 +74,18 @@ def xywh_to_xyxy(boxes: Boxes) -> Boxes:
 def xyxy_to_xywh(boxes: Boxes) -> Boxes:
     """Return x1 y1 x2 y2 boxes as COCO's x y width height."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float32)
+
+
+def parse_box(text: str) -> Box:
+    """Return the box a user wrote as x1,y1,x2,y2. Raises UsageError."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)) or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+        expected = "x1,y1,x2,y2 in pixels with x1 < x2 and y1 < y2"
+        raise UsageError(
+            f"box: expected {expected}, found {text[:80]!r}", field="box", expected=expected, found=text[:80]
+        )
+    x1, y1, x2, y2 = numbers
+    return x1, y1, x2, y2

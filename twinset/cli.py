@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from twinset import __version__
+from twinset.boxes import parse_box
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_train import train
 from twinset.errors import TwinsetError, UsageError
@@ -86,7 +87,7 @@ def detect(
 
     Example: twinset detect street.jpg --json
     """
-    from twinset.answers import photo_json
+    from twinset.answers import detect_json
     from twinset.models import load_models
     from twinset.search import detect_image
 
@@ -95,7 +96,7 @@ def detect(
         for name, image in photos:
             items = detect_image(image, models, min_score)
             if as_json:
-                _print_json({"image": name, **photo_json(image, items, hits=False)})
+                _print_json(detect_json(_size_wh(image), items, name))
             else:
                 click.echo(f"{name}: {len(items)} items")
                 for item in items:
@@ -114,6 +115,7 @@ def index(
 
     Example: twinset index products.csv --store shop
     """
+    from twinset.answers import index_json
     from twinset.cli_progress import terminal_progress
     from twinset.indexing import index_feed
     from twinset.models import load_models
@@ -122,17 +124,8 @@ def index(
     models = load_models(model, threads)
     with terminal_progress("indexing") as progress:
         report = index_feed(feed, store, models, rename=rename, strict=strict, progress=progress)
-    failed = [{"line": row.line, "product_id": row.product_id, "reason": row.reason} for row in report.failed]
     if as_json:
-        _print_json(
-            {
-                "products": report.products,
-                "indexed": report.indexed,
-                "unchanged": report.unchanged,
-                "failed": failed,
-                "seconds": round(report.seconds, 3),
-            }
-        )
+        _print_json(index_json(report))
         return
     for row in report.failed:
         click.echo(f"{feed}:{row.line}: {row.product_id or 'no id'}: {row.reason}", err=True)
@@ -167,7 +160,7 @@ def search(
 
     Example: twinset search street.jpg --store shop --where "price<50"
     """
-    from twinset.answers import photo_json
+    from twinset.answers import search_json
     from twinset.search_page import write_search_page
     from twinset.shop import open_shop
 
@@ -184,7 +177,7 @@ def search(
             if html:
                 shown.append((name, image, items))
             if as_json:
-                _print_json({"image": name, **photo_json(image, items, hits=True)})
+                _print_json(search_json(_size_wh(image), items, name))
             else:
                 click.echo(f"{name}: {len(items)} items")
                 for item in items:
@@ -206,13 +199,13 @@ def similar(
 
     Example: twinset similar 1563 --store shop --where colour=blue
     """
-    from twinset.answers import hit_json
+    from twinset.answers import similar_json
     from twinset.recommend import similar_products
     from twinset.store import open_store
 
     hits = similar_products(product_id, open_store(store), shop=shop_name, k=k, where=where)
     if as_json:
-        _print_json({"product_id": product_id, "hits": [hit_json(hit) for hit in hits]})
+        _print_json(similar_json(product_id, hits))
     else:
         click.echo(f"{product_id}: {len(hits)} similar products")
         _print_hits(hits, "  ")
@@ -301,23 +294,8 @@ class _Photos:
             yield name, image
 
 
-def parse_box(text: str) -> tuple[float, float, float, float]:
-    """Return the four numbers of x1,y1,x2,y2. Raises UsageError."""
-    from math import isfinite
-
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 or not all(map(isfinite, numbers)) or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
-        raise UsageError(
-            f"box: expected x1,y1,x2,y2 in pixels with x1 < x2 and y1 < y2, found {text!r}",
-            field="box",
-            expected="x1,y1,x2,y2 with x1 < x2 and y1 < y2",
-            found=text,
-        )
-    x1, y1, x2, y2 = numbers
-    return x1, y1, x2, y2
+def _size_wh(image: Any) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
 
 
 def _pair(entry: str) -> tuple[str, str]:

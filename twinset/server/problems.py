@@ -1,0 +1,100 @@
+"""Errors as RFC 9457 problem documents: one table from exception to status, one shape for all."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from twinset.errors import (
+    DataError,
+    FetchError,
+    ImageError,
+    ImageTooLarge,
+    MissingExtra,
+    ModelError,
+    NotFound,
+    StoreError,
+    TwinsetError,
+    UsageError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+# The first that fits: subclasses before their bases.
+STATUS: tuple[tuple[type[TwinsetError], int], ...] = (
+    (ImageTooLarge, 413),
+    (ImageError, 415),
+    (FetchError, 422),
+    (NotFound, 404),
+    (StoreError, 503),
+    (ModelError, 503),
+    (MissingExtra, 503),
+    (UsageError, 422),
+    (DataError, 422),
+)
+_EXPECTED_FOUND = re.compile(r"expected (?P<expected>.+?)[,;] found:? (?P<found>.+?)(?:; |$)")
+RETRY_AFTER_S = 1
+
+
+class Busy(Exception):
+    """More requests wait than the service takes on."""
+
+
+def problem(
+    status: int, detail: str, errors: list[dict[str, str]] | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Return a problem document."""
+    body: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    body |= {"detail": detail, "errors": errors or []}
+    if status == 503:
+        headers = {"Retry-After": str(RETRY_AFTER_S), **(headers or {})}
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def error_entry(exc: TwinsetError, field: str) -> dict[str, str]:
+    """Return field, expected and found of an error, from its attributes or from its message."""
+    if isinstance(exc, UsageError) and exc.expected:
+        return {"field": exc.field or field, "expected": exc.expected, "found": exc.found}
+    match = _EXPECTED_FOUND.search(str(exc))
+    if isinstance(exc, UsageError) and exc.field:
+        field = exc.field
+    if not match:
+        return {"field": field, "expected": "", "found": str(exc)}
+    return {"field": field, **match.groupdict()}
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Make the app answer every error with a problem document."""
+
+    @app.exception_handler(TwinsetError)
+    async def of_ours(request: Request, exc: TwinsetError) -> JSONResponse:
+        status = next((status for kind, status in STATUS if isinstance(exc, kind)), 422)
+        if status == 503:  # its message may name a path of this machine
+            return problem(status, "the store or the model can't be read; the service's log says more")
+        field = "product_id" if status == 404 else "photo"
+        return problem(status, str(exc), [error_entry(exc, field)])
+
+    @app.exception_handler(Busy)
+    async def of_load(request: Request, exc: Busy) -> JSONResponse:
+        return problem(503, "the service has more requests than it can take; try again in a second")
+
+    @app.exception_handler(RequestValidationError)
+    async def of_validation(request: Request, exc: RequestValidationError) -> JSONResponse:
+        errors = [
+            {
+                "field": str(entry["loc"][-1]),
+                "expected": str(entry["msg"]),
+                "found": str(entry.get("input", ""))[:80],
+            }
+            for entry in exc.errors()
+        ]
+        detail = "; ".join(f"{entry['field']}: {entry['expected']}" for entry in errors)
+        return problem(422, detail, errors)
+
+    @app.exception_handler(HTTPException)
+    async def of_http(request: Request, exc: HTTPException) -> JSONResponse:
+        headers = dict(exc.headers) if exc.headers else None
+        return problem(exc.status_code, str(exc.detail), headers=headers)
