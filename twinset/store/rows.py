@@ -34,10 +34,10 @@ COLUMNS = (
     pa.field("images", pa.list_(pa.string())),
     pa.field("tags", pa.string()),  # a JSON object
     pa.field("item_category", pa.string()),  # searches go by this one
-    pa.field("item_score", pa.float32()),
+    pa.field("item_score", pa.float64()),
     pa.field("box", pa.list_(pa.float32(), 4)),
     pa.field("colours", pa.list_(pa.string())),
-    pa.field("colour_shares", pa.list_(pa.float32())),
+    pa.field("colour_shares", pa.list_(pa.float64())),
     pa.field("attributes", pa.string()),  # a JSON object
     pa.field("model_version", pa.string()),
     pa.field("embedding", pa.list_(pa.float32(), DIM)),

@@ -1,0 +1,286 @@
+"""The store against a plain loop over all items, and what it says when it can't be opened."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twinset.errors import ModelMismatch, NotFound, StoreError
+from twinset.store import Entry, Key, open_store, parse_where
+from twinset.store.lance import LanceStore
+from twinset.types import Colour, Item, Product
+
+MODEL = "fake-000000000000"
+CATEGORIES = ("top", "dress", "bag", None)
+COLOURS = ("red", "blue", "white")
+OLD_STORE = Path(__file__).with_name("data") / "store-v1"
+
+
+def unit(*numbers: float) -> np.ndarray:
+    vector = np.zeros(256, np.float32)
+    vector[: len(numbers)] = numbers
+    return vector / np.linalg.norm(vector)
+
+
+def make_entry(product_id: str, *vectors: np.ndarray, category: str | None = "top", colours=(), **fields) -> Entry:
+    images = tuple(f"/images/{product_id}-{i}.png" for i in range(len(vectors)))
+    product = Product(product_id, images, category=category, category_given=True, **fields)
+    items = tuple(
+        Item(category, 0.9, (1, 2, 30, 40), vector, colours, {}, MODEL, product_id, product.shop, i)
+        for i, vector in enumerate(vectors)
+    )
+    return Entry(product, items, tuple(f"hash-{product_id}-{i}" for i in range(len(vectors))), f"row-{product_id}")
+
+
+def random_entries(n: int, seed: int = 0) -> list[Entry]:
+    rng = np.random.default_rng(seed)
+    entries = []
+    for i in range(n):
+        vectors = [unit(*rng.normal(size=256) + 0.5) for _ in range(1 + i % 3)]
+        colours = (Colour(COLOURS[i % 3], 0.6), Colour(COLOURS[(i + 1) % 3], 0.3 if i % 2 else 0.1))
+        fields = {"price": None if i % 7 == 0 else float(i), "in_stock": i % 5 != 0, "shop": ("default", "b")[i % 2]}
+        category = CATEGORIES[i % 4]
+        entries.append(make_entry(f"p{i}", *vectors, category=category, colours=colours, tags={"no": str(i)}, **fields))
+    return entries
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path / "store", MODEL, create=True)
+
+
+def ids(hits):
+    return [hit.product_id for hit in hits]
+
+
+def by_hand(entries, query, k, category=None, holds=lambda entry: True):
+    """The same search as a plain loop."""
+    best = []
+    for entry in entries:
+        scores = [
+            min(max(round(float(item.embedding @ query), 6), 0.0), 1.0)
+            for item in entry.items
+            if category is None or item.category == category
+        ]
+        if scores and holds(entry):
+            best.append((-max(scores), entry.product.product_id))
+    return [(product_id, -score) for score, product_id in sorted(best)[:k]]
+
+
+FILTERS = {
+    "price<40": lambda e: e.product.price is not None and e.product.price < 40,
+    "in_stock=true": lambda e: e.product.in_stock,
+    "shop=b": lambda e: e.product.shop == "b",
+    "tags.no=8,12,16": lambda e: e.product.tags["no"] in ("8", "12", "16"),
+    "colour=red": lambda e: any(
+        colour.name == "red" and (i == 0 or colour.share >= 0.25) for i, colour in enumerate(e.items[0].colours)
+    ),
+    "category=dress,bag": lambda e: e.product.category in ("dress", "bag"),
+    "category!=dress": lambda e: e.product.category != "dress",
+}
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("where", [(), *((text,) for text in FILTERS), ("price<40", "in_stock=true", "colour=red")])
+@pytest.mark.parametrize("k", [1, 5, 500])
+def test_search_is_what_a_plain_loop_finds(scanned, category, where, k):
+    store, entries = scanned
+    queries = np.stack([entries[6].items[0].embedding, unit(*np.linspace(-1, 2, 256))])
+    found = store.search(queries, k, [category, category], parse_where(where))
+    for query, hits in zip(queries, found, strict=True):
+        expected = by_hand(entries, query, k, category, lambda e: all(FILTERS[text](e) for text in where))
+        assert ids(hits) == [product_id for product_id, _ in expected]
+        assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=2e-6)
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory):
+    entries = random_entries(120)
+    store = open_store(tmp_path_factory.mktemp("scanned") / "store", MODEL, create=True)
+    store.upsert(entries[:50])
+    store.upsert(entries[50:])
+    return store, entries
+
+
+def test_a_hit_says_which_image_and_where_on_it(store):
+    store.upsert([make_entry("a", unit(0, 1), unit(1, 0), colours=(Colour("red", 0.75),), title="Shirt", price=9.5)])
+    (hit,) = store.search(unit(1, 0)[None], 5, ["top"])[0]
+    assert (hit.product_id, hit.score, hit.image) == ("a", 1.0, "/images/a-1.png")
+    assert hit.box == (1, 2, 30, 40) and hit.category == "top" and hit.colours == (Colour("red", 0.75),)
+    assert hit.product.title == "Shirt" and hit.product.price == 9.5
+
+
+def test_scores_are_cosines_cut_to_0_and_1_and_equal_ones_go_by_id(store):
+    store.upsert([make_entry(name, unit(1, 0)) for name in ("c", "a", "10", "9")] + [make_entry("d", unit(-1, 0))])
+    store.upsert([make_entry("e", unit(1, 1))])
+    hits = store.search(unit(1, 0)[None], 10, ["top"])[0]
+    assert ids(hits) == ["10", "9", "a", "c", "e", "d"]
+    assert [hit.score for hit in hits] == [1.0, 1.0, 1.0, 1.0, pytest.approx(0.5**0.5, abs=1e-6), 0.0]
+
+
+def test_a_product_comes_back_as_it_was_stored(store):
+    fields = {"title": "Tee", "sale_price": 3.0, "currency": "EUR", "url": "https://x.example/a", "group_id": "g"}
+    entry = make_entry("it's", unit(1), unit(2, 1), tags={"색": "파랑"}, article_type="Tshirts", **fields)
+    store.upsert([entry])
+    found = store.get("it's")
+    assert found.product == entry.product and found.row_hash == entry.row_hash
+    assert found.image_hashes == entry.image_hashes
+    for item, stored in zip(entry.items, found.items, strict=True):
+        assert np.array_equal(item.embedding, stored.embedding)
+        assert (stored.image_no, stored.box, stored.model_version) == (item.image_no, item.box, MODEL)
+
+
+def test_writing_again_takes_the_place_of_what_was_there(store):
+    store.upsert(
+        [make_entry("a", unit(1), unit(0, 1)), make_entry("b", unit(1), shop="other"), make_entry("c", unit(1))]
+    )
+    store.upsert([make_entry("a", unit(0, 0, 1), title="New")])
+    assert store.count() == 3 and len(store.get("a").items) == 1 and store.get("a").product.title == "New"
+    assert store.search(unit(0, 1)[None], 5, ["top"])[0][0].score == 0
+    assert store.get("b", "other").product.shop == "other"
+    assert store.fingerprints()[Key("default", "a")].image_hashes == {0: "hash-a-0"}
+
+
+def test_one_id_in_two_shops_is_two_products(store):
+    store.upsert([make_entry("a", unit(1)), make_entry("a", unit(1), shop="b")])
+    assert [hit.product.shop for hit in store.search(unit(1)[None], 5, ["top"])[0]] == ["b", "default"]
+    assert store.delete([Key("b", "a"), Key("b", "nothing")]) == 1
+    assert store.count() == 1 and store.get("a").product.shop == "default"
+
+
+def test_a_reader_sees_what_a_writer_wrote_at_its_next_query(store, tmp_path):
+    reader = open_store(tmp_path / "store", MODEL)
+    assert reader.count() == 0 and reader.search(unit(1)[None], 5, ["top"]) == [[]]
+    store.upsert([make_entry("a", unit(1))])
+    assert ids(reader.search(unit(1)[None], 5, ["top"])[0]) == ["a"]
+    store.compact()
+    store.delete([Key("default", "a")])
+    assert reader.search(unit(1)[None], 5, ["top"]) == [[]]
+
+
+def test_products_of_no_category_are_found_over_all_categories_only(store):
+    store.upsert([make_entry("watch", unit(1), category=None), make_entry("shirt", unit(1, 1))])
+    assert ids(store.search(unit(1)[None], 5, ["top"])[0]) == ["shirt"]
+    assert ids(store.search(unit(1)[None], 5, [None])[0]) == ["watch", "shirt"]
+    assert ids(store.search(unit(1)[None], 5, [None], exclude=Key("default", "watch"))[0]) == ["shirt"]
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        pytest.param(np.full(256, np.nan, np.float32), id="nan"),
+        pytest.param(np.full(256, np.inf, np.float32), id="inf"),
+        pytest.param(np.zeros(256, np.float32), id="zero"),
+        pytest.param(unit(1) * np.float32(1.01), id="too-long"),
+        pytest.param(np.ones(1, np.float32), id="one-number"),
+    ],
+)
+def test_a_bad_vector_is_refused_before_anything_is_written(store, vector):
+    with pytest.raises(ValueError, match="bad"):
+        store.upsert([make_entry("good", unit(1)), make_entry("bad", vector)])
+    assert store.count() == 0
+    with pytest.raises(ValueError, match="query"):
+        store.search(vector[None], 5, ["top"])
+
+
+def test_entries_that_contradict_themselves_are_refused(store):
+    entry = make_entry("a", unit(1), unit(1))
+    for wrong in (
+        [entry, entry],
+        [replace(entry, items=())],
+        [replace(entry, items=(entry.items[0],) * 2)],
+        [replace(entry, image_hashes=())],
+        [replace(entry, items=(replace(entry.items[0], image_no=2),), image_hashes=("x",))],
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            store.upsert(wrong)
+    assert store.count() == 0
+
+
+def test_an_unknown_product_is_named(store):
+    with pytest.raises(NotFound, match="'nothing'"):
+        store.get("nothing")
+
+
+# --- opening ----------------------------------------------------------------------------------------------------------
+
+
+def one_line(caught) -> str:
+    message = str(caught.value)
+    assert "\n" not in message and "expected" in message and "found" in message
+    return message
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no-folder", "empty-folder"])
+def test_a_missing_store_says_how_to_make_one_and_is_not_made(tmp_path, there):
+    folder = tmp_path / "shop"
+    if there:
+        folder.mkdir()
+    with pytest.raises(StoreError) as caught:
+        open_store(folder, MODEL)
+    assert "twinset index FEED" in one_line(caught)
+    assert folder.exists() == there and not list(tmp_path.glob("shop/*"))
+
+
+def test_a_store_of_another_model_is_refused(store, tmp_path):
+    store.upsert([make_entry("a", unit(1))])
+    with pytest.raises(ModelMismatch) as caught:
+        open_store(tmp_path / "store", "other-1", create=True)
+    assert MODEL in one_line(caught) and "other-1" in one_line(caught)
+    assert open_store(tmp_path / "store").model_version == MODEL  # who asks for none gets any
+
+
+def test_a_store_of_a_newer_format_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("twinset.store.lance.FORMAT", 2)
+    open_store(tmp_path / "store", MODEL, create=True)
+    monkeypatch.undo()
+    with pytest.raises(StoreError) as caught:
+        open_store(tmp_path / "store", MODEL)
+    assert "upgrade" in one_line(caught)
+
+
+@pytest.mark.parametrize("part", ["_versions", "data"])
+@pytest.mark.parametrize("damage", ["cut", "noise"])
+def test_a_damaged_store_is_one_line(tmp_path, part, damage):
+    store = open_store(tmp_path / "store", MODEL, create=True)
+    store.upsert(random_entries(20))
+    files = sorted((tmp_path / "store" / "products.lance" / part).iterdir())
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[:20] if damage == "cut" else b"noise" * 50)
+    with pytest.raises(StoreError) as caught:
+        open_store(tmp_path / "store", MODEL)
+    assert "store" in one_line(caught)
+
+
+def test_files_that_vanish_under_an_open_store_are_one_line(store, tmp_path):
+    store.upsert([make_entry("a", unit(1))])
+    (tmp_path / "store").rename(tmp_path / "away")
+    with pytest.raises(StoreError) as caught:
+        store.search(unit(1)[None], 5, ["top"])
+    one_line(caught)
+
+
+def test_a_store_whose_making_was_killed_is_made_again(tmp_path):
+    (tmp_path / "store" / "products.lance" / "_versions").mkdir(parents=True)
+    store = open_store(tmp_path / "store", MODEL, create=True)
+    store.upsert([make_entry("a", unit(1))])
+    assert open_store(tmp_path / "store", MODEL).count() == 1
+
+
+@pytest.mark.parametrize("uri", ["http://localhost:19530", "s3://bucket/shop"])
+def test_a_url_is_no_store(uri):
+    with pytest.raises(StoreError) as caught:
+        open_store(uri, MODEL)
+    assert uri in one_line(caught)
+
+
+def test_a_store_of_format_1_keeps_loading():
+    store = open_store(OLD_STORE)
+    expected = json.loads((OLD_STORE / "expected.json").read_text())
+    assert isinstance(store, LanceStore) and store.model_version == MODEL
+    hits = store.search(np.array([expected["query"]], np.float32), 3, [None])[0]
+    assert [[hit.product_id, hit.score] for hit in hits] == expected["hits"]
+    assert store.get("p2").product.tags == {"no": "2"}
