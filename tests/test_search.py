@@ -1,0 +1,330 @@
+"""A photo or a product in, products out: search_image, similar_products, Shop, the JSON and the page."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from fakes import PAINT, FakeModels, draw_item, draw_photo, draw_product, draw_street, make_feed, save_image
+
+from twinset.answers import hit_json, index_json, photo_json, search_json, similar_json
+from twinset.data.feed import FailedRow
+from twinset.errors import DataError, FilterError, NotFound, StoreError, UsageError
+from twinset.indexing import IndexReport, index_feed
+from twinset.recommend import similar_products
+from twinset.search import detect_image, search_image
+from twinset.search_page import write_search_page
+from twinset.shop import Shop
+from twinset.store import open_store
+from twinset.types import Colour, FoundItem, Hit, Product
+
+STREET = draw_street()
+TOP_BOX, TROUSERS_BOX = (40, 20, 88, 84), (40, 100, 88, 190)
+PHOTO_SIZE = (160, 200)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("shop")
+
+
+@pytest.fixture(scope="module")
+def models():
+    return FakeModels()
+
+
+@pytest.fixture(scope="module")
+def store(folder, models):
+    """p000 to p029 in five categories, and a watch that looks like a belt."""
+    feed = make_feed(folder, 30)
+    save_image(draw_product("belt", 9), folder / "images" / "watch.png")
+    with feed.open("a", encoding="utf-8") as file:
+        file.write("watch,Watch,Watches,99,EUR,images/watch.png,true,winter\n")
+    assert index_feed(feed, folder / "store", models).indexed == 31
+    return open_store(folder / "store", models.version)
+
+
+def ids(hits):
+    return [hit.product_id for hit in hits]
+
+
+# --- detecting --------------------------------------------------------------------------------------------------------
+
+
+def test_items_are_found_best_first_with_their_colours(models):
+    items = detect_image(STREET, models)
+    assert [(item.category, item.box) for item in items[:2]] == [("trousers", TROUSERS_BOX), ("top", TOP_BOX)]
+    assert [item.score for item in items] == sorted((item.score for item in items), reverse=True)
+    assert items[1].colours == (Colour("red", 1.0),) and all(item.hits == () for item in items)
+
+
+def test_min_score_decides_what_is_an_item(models):
+    photo = draw_photo((draw_item("bag", 0, (10, 10)), (20, 20)), size_wh=PHOTO_SIZE)
+    assert detect_image(photo, models) == []
+    assert [item.category for item in detect_image(photo, models, 0)] == ["bag"]
+    with pytest.raises(UsageError, match="min_score"):
+        detect_image(photo, models, 1.5)
+
+
+# --- searching --------------------------------------------------------------------------------------------------------
+
+
+def test_each_item_is_searched_within_its_category(models, store):
+    items = search_image(STREET, models, store, k=4)
+    assert [item.category for item in items] == ["trousers", "top", "bag"]
+    for item in items:
+        assert len(item.hits) == 4 and {hit.category for hit in item.hits} == {item.category}
+        scores = [hit.score for hit in item.hits]
+        assert scores == sorted(scores, reverse=True) and 0 <= min(scores) <= max(scores) <= 1
+
+
+@pytest.mark.parametrize("i", [0, 1, 2, 3, 4, 29])
+def test_an_indexed_product_finds_itself_first(models, store, i):
+    category = ["top", "dress", "trousers", "shoes", "bag"][i % 5]
+    (item,) = search_image(draw_product(category, i), models, store)
+    assert (item.hits[0].product_id, item.hits[0].score) == (f"p{i:03}", 1.0)
+    assert len(item.hits) == 6 and len(set(ids(item.hits))) == 6
+
+
+def test_category_keeps_items_of_that_category(models, store):
+    assert [item.category for item in search_image(STREET, models, store, category="top")] == ["top"]
+    assert search_image(STREET, models, store, category="scarf") == []
+
+
+def test_a_box_is_one_item_of_the_category_of_the_detection_it_shows(models, store):
+    (item,) = search_image(STREET, models, store, box=(38, 22, 90, 86))
+    assert item.category == "top" and item.score == detect_image(STREET, models)[1].score
+    assert item.box == (38, 22, 90, 86) and {hit.category for hit in item.hits} == {"top"}
+
+
+def test_a_box_that_shows_no_detection_is_searched_over_all_categories(models, store):
+    (item,) = search_image(STREET, models, store, box=(0, 0, 60, 60), k=50)
+    assert (item.category, item.score) == (None, None)
+    assert {hit.category for hit in item.hits} == {"top", "dress", "trousers", "shoes", "bag", None}
+
+
+def test_a_category_beside_a_box_is_that_of_the_crop(models, store):
+    (item,) = search_image(STREET, models, store, box=TOP_BOX, category="dress")
+    assert (item.category, item.score) == ("dress", None) and {hit.category for hit in item.hits} == {"dress"}
+    (item,) = search_image(STREET, models, store, box=TOP_BOX, category="top")
+    assert item.category == "top" and item.score > 0.5
+
+
+def test_a_box_is_cut_to_the_photo(models, store):
+    (item,) = search_image(STREET, models, store, box=(-10, 150, 1000, 1000))
+    assert item.box == (0, 150, 160, 200)
+
+
+def test_the_whole_photo_is_one_item_of_no_category(models, store):
+    (item,) = search_image(STREET, models, store, whole=True, k=50)
+    assert (item.category, item.score, item.box) == (None, None, (0, 0, 160, 200)) and len(item.hits) == 31
+
+
+def test_filters_hold_for_every_hit(models, store):
+    where = ["price<30", "in_stock=true", "tags.season=summer"]
+    (item,) = search_image(STREET, models, store, category="trousers", where=where)
+    assert sorted(ids(item.hits)) == ["p002", "p012"]
+    assert search_image(STREET, models, store, category="trousers", where=["price>1000"])[0].hits == ()
+
+
+def test_a_photo_with_nothing_to_wear_has_no_items(models, store):
+    assert search_image(np.full((50, 40, 3), 255, np.uint8), models, store) == []
+    (item,) = search_image(np.zeros((1, 1, 3), np.uint8), models, store, whole=True)
+    assert item.box == (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [
+        ("k", {"k": 0}),
+        ("category", {"category": "shirtish"}),
+        ("box", {"box": (10, 10, 10, 40)}),
+        ("box", {"box": (40, 10, 10, 40)}),
+        ("box", {"box": (500, 500, 600, 600)}),
+        ("box", {"box": (0, 0, float("nan"), 10)}),
+        ("box", {"box": (0, 0, 10)}),
+        ("whole", {"whole": True, "box": TOP_BOX}),
+        ("whole", {"whole": True, "category": "top"}),
+        ("where", {"where": ["title=shirt"]}),
+    ],
+)
+def test_values_that_cannot_be_are_named(models, store, field, arguments):
+    with pytest.raises(UsageError) as caught:
+        search_image(STREET, models, store, **arguments)
+    assert caught.value.field == field and caught.value.expected and "\n" not in str(caught.value)
+
+
+# --- similar products -------------------------------------------------------------------------------------------------
+
+
+def test_similar_products_are_of_the_same_category_and_never_the_product_itself(store):
+    hits = similar_products("p000", store)
+    assert sorted(ids(hits)) == ["p005", "p010", "p015", "p020", "p025"]
+    assert [(-hit.score, hit.product_id) for hit in hits] == sorted((-hit.score, hit.product_id) for hit in hits)
+    assert ids(similar_products("p000", store, k=2)) == ids(hits)[:2]
+    assert sorted(ids(similar_products("p000", store, where=["price>=30"]))) == ["p020", "p025"]
+
+
+def test_a_product_of_no_category_is_compared_with_all(store):
+    hits = similar_products("watch", store, k=50)
+    assert len(hits) == 30 and "watch" not in ids(hits)
+
+
+def test_a_product_with_several_items_is_like_what_is_like_any_of_them(tmp_path, models):
+    for name, image in {"a0": ("top", 0), "a1": ("top", 255), "b": ("top", 255), "c": ("top", 1)}.items():
+        save_image(draw_product(*image), tmp_path / f"{name}.png")
+    rows = [("a", ["a0.png", "a1.png"]), ("b", ["b.png"]), ("c", ["c.png"])]
+    feed = tmp_path / "feed.jsonl"
+    feed.write_text("".join(json.dumps({"product_id": p, "images": i, "category": "top"}) + "\n" for p, i in rows))
+    index_feed(feed, tmp_path / "store", models)
+    hits = similar_products("a", open_store(tmp_path / "store"))
+    assert ids(hits) == ["b", "c"] and hits[0].score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("error", "arguments"),
+    [(NotFound, {"product_id": "nothing"}), (NotFound, {"product_id": "p000", "shop": "other"})],
+)
+def test_an_unknown_product_has_no_similar_ones(store, error, arguments):
+    with pytest.raises(error, match=arguments["product_id"]):
+        similar_products(store=store, **arguments)
+
+
+def test_similar_checks_its_values(store):
+    with pytest.raises(UsageError, match="k"):
+        similar_products("p000", store, k=0)
+    with pytest.raises(FilterError):
+        similar_products("p000", store, where=["price"])
+
+
+# --- a shop -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_shop_searches_files_and_arrays_alike(folder, models, store):
+    shop = Shop(models, store)
+    file = save_image(STREET, folder / "street.png")
+    assert shop.search(file, k=3) == shop.search(str(file), k=3) == shop.search(STREET, k=3)
+    assert shop.search(STREET, k=3) == search_image(STREET, models, store, k=3)
+    assert shop.detect(file) == detect_image(STREET, models)
+    assert shop.similar("p000", k=2) == similar_products("p000", store, k=2)
+    with pytest.raises(DataError, match=r"nothing\.jpg"):
+        shop.search(folder / "nothing.jpg")
+
+
+def test_a_shop_gives_a_products_image(folder, models, store):
+    data = Shop(models, store).product_image("p003")
+    assert data == (folder / "images" / "p003.png").read_bytes()
+    with pytest.raises(NotFound):
+        Shop(models, store).product_image("p003", shop="other")
+
+
+def test_a_shop_indexes_into_its_store(tmp_path, models):
+    shop = Shop(models, open_store(tmp_path / "store", models.version, create=True))
+    assert shop.index(make_feed(tmp_path / "feed", 5)).indexed == 5
+    assert len(shop.search(STREET)) == 3 and shop.index(str(tmp_path / "feed" / "products.csv")).unchanged == 5
+
+
+def test_opening_a_shop_without_a_store_says_so(tmp_path, models, monkeypatch):
+    import twinset
+
+    monkeypatch.setattr("twinset.models.load_models", lambda name, threads: models)
+    with pytest.raises(StoreError, match="twinset index FEED"):
+        twinset.open_shop(tmp_path / "store")
+    assert twinset.open_shop(tmp_path / "store", create=True).store.count() == 0
+    assert twinset.open_shop(tmp_path / "store").store.model_version == models.version
+
+
+def test_importing_twinset_loads_nothing_heavy():
+    heavy = "torch", "lancedb", "pyarrow", "onnxruntime", "fastapi", "PIL"
+    code = f"import twinset, sys; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+PRODUCT = Product("7", ("/a.jpg",), title="Tee", price=9.5, currency="EUR", category="top", article_type="Tshirts")
+HIT = Hit(0.123456789, PRODUCT, (0, 0, 10, 10), "/a.jpg", "top", (Colour("red", 1.0),))
+
+
+def test_json_has_the_promised_keys_and_no_others():
+    item = FoundItem("top", 0.98765432, (1.23456, 2, 3, 4), (Colour("red", 0.75),), (HIT,))
+    hit = {"product_id": "7", "score": 0.123457, "category": "top", "article_type": "Tshirts", "title": "Tee"}
+    hit |= {"price": 9.5, "currency": "EUR", "image": "/a.jpg"}
+    found = {
+        "category": "top",
+        "score": 0.987654,
+        "box": [1.2346, 2, 3, 4],
+        "colours": [{"name": "red", "share": 0.75}],
+    }
+    assert hit_json(HIT) == hit
+    assert photo_json(STREET, [item], hits=False) == {"width": 160, "height": 200, "items": [found]}
+    assert search_json((160, 200), [item]) == {"width": 160, "height": 200, "items": [found | {"hits": [hit]}]}
+    assert similar_json("8", [HIT]) == {"product_id": "8", "hits": [hit]}
+    report = IndexReport(3, 1, 1, [FailedRow(4, "x", "bad")], 1.23456)
+    failed = [{"line": 4, "product_id": "x", "reason": "bad"}]
+    counts = {"products": 3, "indexed": 1, "unchanged": 1, "failed": failed, "seconds": 1.235}
+    assert index_json(report) == counts
+
+
+def test_answers_of_a_real_search_are_json(models, store):
+    items = search_image(STREET, models, store, whole=True, k=2)
+    answer = json.loads(json.dumps(photo_json(STREET, items, hits=True), allow_nan=False))
+    assert answer["items"][0]["category"] is None and answer["items"][0]["score"] is None
+    assert len(answer["items"][0]["hits"]) == 2
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def test_the_page_holds_photo_boxes_and_hits_and_needs_no_other_file(tmp_path, models, store):
+    items = search_image(STREET, models, store, k=3)
+    write_search_page(tmp_path / "page.html", [("street.png", STREET, items), ("again.png", STREET, [])])
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    tags = Tags(page)
+    assert len(tags.all("rect")) == 3 and tags.all("rect")[0]["height"] == "90.0"
+    images = tags.all("img")
+    assert len(images) == 2 + 9 and all(image["src"].startswith("data:image/jpeg;base64,") for image in images)
+    assert not re.search(r'(src|href)="(?!data:)', page) and "url(" not in page and "<script" not in page
+    text = " ".join(tags.text)
+    assert items[0].hits[0].product.title in text and "22.00 EUR" in text and "No item found." in text
+    assert f"{items[0].hits[0].score:.3f}" in text
+
+
+def test_words_of_strangers_are_text_on_the_page(tmp_path):
+    evil = '<script>alert("1")</script>'
+    product = Product(evil, (evil,), title=evil, price=1.0, currency=evil)
+    items = [FoundItem(evil, 0.5, (1, 1, 9, 9), (Colour(evil, 1.0),), (Hit(0.5, product, (0, 0, 1, 1), evil, None),))]
+    write_search_page(tmp_path / "page.html", [(evil, STREET, items)])
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<script" not in page and page.count("&lt;script&gt;") >= 5 and "no picture" in page
+
+
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path):
+    with pytest.raises(DataError, match="page"):
+        write_search_page(tmp_path / "nowhere" / "page.html", [])
+
+
+def test_the_fakes_find_what_they_draw(models):
+    for category in PAINT:
+        detections = models.detect(draw_product(category, 77))
+        assert [models.categories[label] for label in detections.labels] == [category]
+        assert detections.boxes.tolist() == [[24, 32, 72, 96]]
