@@ -1,0 +1,210 @@
+"""`twinset evaluate detector|packshots|retrieval` and `twinset bench ...`."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from twinset.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUT = click.Path(dir_okay=False, path_type=Path)
+
+
+def _common(function: F) -> F:
+    options = [
+        click.option("--model", default="default", show_default=True, help="Weights: default, or a folder."),
+        click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use."),
+        click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object."),
+        click.option("--html", type=OUT, help="Write a page with the worst failures as pictures."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure a model on labelled photos and on a catalogue (needs twinset[train])."""
+
+
+@evaluate.command("detector")
+@click.option("--voc", type=FOLDER, help="Photos with Pascal VOC boxes.")
+@click.option("--ccp", type=FOLDER, help="Photos with CCP masks.")
+@click.option("--coco", type=FILE, help="Photos with boxes as COCO JSON, beside the file unless --images says where.")
+@click.option("--images", type=FOLDER, help="Folder the COCO file's names start from.")
+@click.option("--split", default="val", show_default=True, help="train, dev, val, several joined by +, or all.")
+@click.option("--min-score", type=click.FloatRange(0, 1), help="Threshold of precision and recall. [default: the model's]")
+@_common
+def detector(
+    voc: Path | None,
+    ccp: Path | None,
+    coco: Path | None,
+    images: Path | None,
+    split: str,
+    min_score: float | None,
+    model: str,
+    threads: int | None,
+    as_json: bool,
+    html: Path | None,
+) -> None:
+    """Print mAP, precision and recall on labelled photos.
+
+    Example: twinset evaluate detector --voc street-voc --split val
+    """
+    from twinset.data.ccp import read_ccp
+    from twinset.data.coco import read_coco
+    from twinset.data.voc import read_voc
+    from twinset.evaluate import report
+    from twinset.evaluate.detection import evaluate_detector
+    from twinset.models import load_models
+    from twinset.taxonomy import default_taxonomy
+
+    if sum(source is not None for source in (voc, ccp, coco)) != 1:
+        raise UsageError("expected exactly one of --voc, --ccp and --coco", field="voc")
+    taxonomy = default_taxonomy()
+    if voc:
+        labelled = read_voc(voc, split, taxonomy)
+    elif ccp:
+        labelled = read_ccp(ccp, split, taxonomy)
+    else:
+        assert coco
+        labelled = read_coco(coco, images or coco.parent, taxonomy)
+    for problem in labelled.problems:
+        click.echo(f"{problem.where}: {problem.message}", err=True)
+    finder = load_models(model, threads).detector
+    if min_score is not None:
+        finder.min_score = min_score
+    figures = evaluate_detector(labelled, finder)
+    if html:
+        kept = [name for name in labelled.categories if name in finder.categories]
+        report.write_detection(html, figures, kept)
+    _show(figures.as_json(), *report.detection_table(figures), as_json)
+
+
+@evaluate.command("packshots")
+@click.argument("feed", type=FILE)
+@click.option("--all", "all_products", is_flag=True, help="All products, not only those whose id ends in 0.")
+@_common
+def packshots(
+    feed: Path, all_products: bool, model: str, threads: int | None, as_json: bool, html: Path | None
+) -> None:
+    """Print how often the detector names a feed's own pictures right.
+
+    Example: twinset evaluate packshots products.csv
+    """
+    from twinset.data.feed import read_feed
+    from twinset.evaluate import report
+    from twinset.evaluate.packshots import evaluate_packshots
+    from twinset.models import load_models
+    from twinset.taxonomy import default_taxonomy
+
+    figures = evaluate_packshots(read_feed(feed, default_taxonomy()), load_models(model, threads), all_products)
+    if html:
+        report.write_packshots(html, figures)
+    _show(figures.as_json(), *report.packshot_table(figures), as_json)
+
+
+@evaluate.command("retrieval")
+@click.argument("feed", type=FILE)
+@click.option("--no-baselines", is_flag=True, help="Leave out ImageNet features and the colour histogram.")
+@_common
+def retrieval(
+    feed: Path, no_baselines: bool, model: str, threads: int | None, as_json: bool, html: Path | None
+) -> None:
+    """Print how right the nearest products are, for products whose id ends in 0 among the rest.
+
+    Example: twinset evaluate retrieval products.csv
+    """
+    from twinset.cli_progress import terminal_progress
+    from twinset.data.feed import read_feed
+    from twinset.evaluate import report
+    from twinset.evaluate.retrieval import evaluate_retrieval
+    from twinset.models import load_models
+    from twinset.taxonomy import default_taxonomy
+
+    models = load_models(model, threads)
+    rows = read_feed(feed, default_taxonomy())
+    with terminal_progress("embedding") as progress:
+        progress.start(len(rows.products))
+        figures = evaluate_retrieval(rows, models, not no_baselines, progress.advance)
+    if html:
+        report.write_retrieval(html, figures)
+    _show(figures.as_json(), *report.retrieval_table(figures), as_json)
+    if not as_json:
+        click.echo(f"found itself first: {figures.self_found:.4f} of {figures.products} products")
+
+
+@click.group()
+def bench() -> None:
+    """Time Twinset on this machine, beside a yardstick in the same run: for sizing hardware."""
+
+
+@bench.command("detector")
+@click.option("--model", default="default", show_default=True, help="Weights: default, or a folder.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads to use.")
+@click.option("--voc", type=FOLDER, help="Photos to measure mAP50 on, beside the times.")
+def bench_detector(model: str, threads: int, voc: Path | None) -> None:
+    """Milliseconds a photo by size.
+
+    Example: twinset bench detector
+    """
+    from twinset.bench.detector import run
+
+    run(model, threads, voc)
+
+
+@bench.command("encoder")
+@click.option("--model", default="default", show_default=True, help="Weights: default, or a folder.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads to use.")
+def bench_encoder(model: str, threads: int) -> None:
+    """Milliseconds a crop by batch.
+
+    Example: twinset bench encoder
+    """
+    from twinset.bench.encoder import run
+
+    run(model, threads)
+
+
+@bench.command("store")
+@click.option("--items", type=click.IntRange(1000), default=100_000, show_default=True, help="Vectors to store.")
+def bench_store(items: int) -> None:
+    """Ingest, query times and recall of the store, beside numpy's exact search.
+
+    Example: twinset bench store --items 100000
+    """
+    from twinset.bench.store import run
+
+    run(items)
+
+
+@bench.command("search")
+@click.argument("photos", nargs=-1, required=True, type=FILE)
+@click.option("--store", envvar="TWINSET_STORE", default="twinset-store", show_default=True, help="The store.")
+@click.option("--model", default="default", show_default=True, help="Weights: default, or a folder.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads to use.")
+@click.option("--requests", type=click.IntRange(10), default=200, show_default=True, help="Requests to time.")
+def bench_search(photos: Sequence[Path], store: str, model: str, threads: int, requests: int) -> None:
+    """The whole POST /v1/search over HTTP, one client.
+
+    Example: twinset bench search street.jpg --store shop
+    """
+    from twinset.bench.search import run
+
+    run(photos, store, model, threads, requests)
+
+
+def _show(figures: dict[str, Any], header: Sequence[object], rows: Sequence[Sequence[object]], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    from twinset.cli_tables import print_table
+
+    print_table(header, rows)
+
+

@@ -1,0 +1,156 @@
+"""Evaluations as one HTML file to look at: the figures, then the worst failures as pictures."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from twinset.errors import DataError
+from twinset.evaluate.detection import DetectionFigures, Failure
+from twinset.evaluate.packshots import PackshotFigures
+from twinset.evaluate.retrieval import EncoderFigures, RetrievalFigures
+from twinset.images import encode_jpeg, read_image
+from twinset.types import Image, Product
+
+PHOTO_SIDE = 420  # pixels of the longer side, as inlined
+PRODUCT_SIDE = 150
+MISSED, WRONG, RIGHT = (200, 30, 30), (230, 140, 0), (30, 140, 60)
+MOST = 60  # failures shown
+_STYLE = """
+body { margin: 24px; font: 15px/1.45 system-ui, sans-serif; color: #1d2430; background: #f6f5f2; }
+table { border-collapse: collapse; background: #fff; margin-bottom: 24px; }
+td, th { border: 1px solid #d9dee6; padding: 4px 12px; text-align: right; } td:first-child, th:first-child { text-align: left; }
+.pictures { display: flex; flex-wrap: wrap; gap: 16px; } figure { margin: 0; max-width: 420px; }
+figcaption { font-size: 13px; overflow-wrap: anywhere; } .row { display: flex; gap: 8px; margin-bottom: 12px; align-items: end; }
+.row figure { width: 150px; } .row figure:first-child { border-right: 3px solid #1f3a5f; padding-right: 8px; }
+"""
+Row = Sequence[object]
+
+
+def detection_table(figures: DetectionFigures) -> tuple[Row, list[Row]]:
+    """Return the header and the rows of the figures, one a category, the mean last."""
+    header = ("category", "boxes", "mAP50", "mAP50:95", "precision", "recall")
+    rows: list[Row] = [
+        (name, c.n, c.map_50, c.map_50_95, c.precision, c.recall) for name, c in figures.per_category.items()
+    ]
+    rows.append(("mean", figures.boxes, figures.map_50, figures.map_50_95, figures.precision, figures.recall))
+    rows.append(("mean, 10 boxes or more", "", figures.map_50_many, "", "", ""))
+    return header, rows
+
+
+def packshot_table(figures: PackshotFigures) -> tuple[Row, list[Row]]:
+    """Return the header and the rows of the figures, one a category, the totals last."""
+    rows: list[Row] = [(name, n, right) for name, (n, right) in figures.per_category.items()]
+    rows.append(("alone on a plain background", figures.n_alone, figures.right_alone))
+    rows.append(("on a model and others", figures.n_worn, figures.right_worn))
+    rows.append(("all", figures.n, figures.right))
+    return ("category", "products", "right"), rows
+
+
+def retrieval_table(figures: RetrievalFigures) -> tuple[Row, list[Row]]:
+    """Return the header and the rows of the figures, one an encoder."""
+    names = EncoderFigures.__slots__
+    rows: list[Row] = [
+        (name, *(getattr(encoder, field) for field in names)) for name, encoder in figures.encoders.items()
+    ]
+    return ("encoder", *(field.replace("_", " ") for field in names)), rows
+
+
+def write_detection(file: Path, figures: DetectionFigures, categories: Sequence[str]) -> None:
+    """Write the figures and the photos with the most failures: missed red, wrong orange, right green."""
+    pictures = [
+        _figure(_drawn(failure, categories), PHOTO_SIDE, failure.image.path.name) for failure in figures.failures[:MOST]
+    ]
+    note = "<p>Missed boxes are red, wrong detections orange, right ones green.</p>"
+    _write(file, "Detector", [_table(*detection_table(figures)), _confusion(figures.confusion), note, _pictures(pictures)])
+
+
+def write_packshots(file: Path, figures: PackshotFigures) -> None:
+    """Write the figures and products whose best detection has another category."""
+    pictures = [
+        _product(product, f"{product.category}, found {best}: {product.title}") for product, best in figures.wrong[: 2 * MOST]
+    ]
+    _write(file, "Packshots", [_table(*packshot_table(figures)), _confusion(figures.confusion), _pictures(pictures)])
+
+
+def write_retrieval(file: Path, figures: RetrievalFigures) -> None:
+    """Write the figures and the queries whose first hits are least like them."""
+    rows = []
+    for example in figures.worst:
+        shown = [_product(product, _caption(product)) for product in (example.query, *example.hits)]
+        rows.append(f'<div class="row">{"".join(shown)}</div>')
+    _write(file, "Retrieval", [_table(*retrieval_table(figures)), "<h2>Worst queries, each before its hits</h2>", *rows])
+
+
+def format_cell(value: object) -> str:
+    """Return a figure as tables show it."""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _caption(product: Product) -> str:
+    return f"{product.article_type or ''}, {product.tags.get('colour', '')}: {product.title}"
+
+
+def _drawn(failure: Failure, categories: Sequence[str]) -> Image:
+    picture = Pillow.fromarray(read_image(failure.image.path))
+    draw = ImageDraw.Draw(picture)
+
+    def box(corners: Iterable[float], text: str, colour: tuple[int, int, int]) -> None:
+        x1, y1, x2, y2 = corners
+        draw.rectangle((x1, y1, x2, y2), outline=colour, width=3)
+        draw.text((x1 + 4, y1 + 4), text, fill=colour)
+
+    names = [categories[label] for label in failure.found.labels.tolist()]
+    for i, corners in enumerate(failure.found.boxes.tolist()):
+        box(corners, f"{names[i]} {failure.found.scores[i]:.2f}", WRONG if i in failure.wrong else RIGHT)
+    for i in failure.missed:
+        box(failure.image.boxes[i].tolist(), failure.image.labels[i], MISSED)
+    return np.asarray(picture)
+
+
+def _product(product: Product, caption: str) -> str:
+    try:
+        return _figure(read_image(Path(product.images[0])), PRODUCT_SIDE, caption)
+    except DataError:
+        return f"<figure><figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _figure(image: Image, side: int, caption: str) -> str:
+    picture = Pillow.fromarray(image)
+    picture.thumbnail((side, side))
+    data = base64.b64encode(encode_jpeg(np.asarray(picture), 80)).decode()
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{data}" width="{picture.width}" height="{picture.height}" alt="">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _pictures(pictures: Sequence[str]) -> str:
+    return f'<div class="pictures">{"".join(pictures)}</div>'
+
+
+def _table(header: Row, rows: Iterable[Row]) -> str:
+    head = "".join(f"<th>{escape(format_cell(cell))}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(format_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _confusion(confusion: dict[str, dict[str, int]]) -> str:
+    columns = sorted({name for row in confusion.values() for name in row})
+    rows = [(name, *(row.get(column, "") for column in columns)) for name, row in confusion.items()]
+    return "<h2>True category by what was found</h2>" + _table(("", *columns), rows)
+
+
+def _write(file: Path, title: str, parts: Sequence[str]) -> None:
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f"<h1>{title}</h1>{''.join(parts)}</html>"
+    )
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as exc:
+        raise DataError(f"{file}: expected a file that can be written, found: {exc.strerror}") from exc

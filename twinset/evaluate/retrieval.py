@@ -1,0 +1,256 @@
+"""Whether the nearest products are the right ones: validation products searched among all others of a feed.
+
+Products with a byte-identical photo elsewhere in the feed are left out, and so are those of no category. The crops are
+those that indexing would describe; the baselines see the same crops.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.data.background import item_box
+from twinset.data.feed import Feed
+from twinset.describe.colours import rgb_to_lab
+from twinset.describe.encoder import letterbox
+from twinset.errors import DataError, MissingExtra, UsageError
+from twinset.images import crop, decode_image, read_image_bytes
+from twinset.indexing import describe_products
+from twinset.models import Models
+from twinset.types import Image, Product
+
+CUT_OFFS = (1, 10, 24)
+BATCH = 32
+LAB_BINS = (5, 8, 8)
+NEAR_WHITE = 92  # lightness from which a pale pixel is background to the histogram
+BASELINE_SIZE = 224
+
+Embed = Callable[[Sequence[Image]], NDArray[np.float32]]  # crops -> (N, D) unit vectors
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFigures:
+    """What one encoder's nearest products have in common with the query."""
+
+    n: int
+    type_at_1: float  # the first hit's article type is the query's
+    colour_at_1: float  # and its base colour
+    both_at_1: float
+    type_at_10: float  # the mean share of the first ten
+    colour_at_10: float
+    type_at_24: float
+    colour_at_24: float
+    ndcg_at_10: float  # gains: 2 same type, 1 same colour, 1 both, 1 same type and gender
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    query: Product
+    hits: tuple[Product, ...]
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalFigures:
+    encoders: dict[str, EncoderFigures]  # the model's first, then the baselines
+    self_found: float  # of all products: the nearest is the product, or one with the same photo
+    products: int
+    worst: tuple[Example, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures by name, without pictures."""
+        first = next(iter(self.encoders.values()))
+        rows = {name: {f: getattr(e, f) for f in EncoderFigures.__slots__} for name, e in self.encoders.items()}
+        own = {f: getattr(first, f) for f in EncoderFigures.__slots__}
+        return {**own, "self_found": self.self_found, "products": self.products, "encoders": rows}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Facts:
+    """Labels of every product, by row; -1 is unknown and like nothing."""
+
+    types: NDArray[np.int64]
+    colours: NDArray[np.int64]
+    genders: NDArray[np.int64]
+
+
+def evaluate_retrieval(
+    feed: Feed, models: Models, baselines: bool = True, advance: Callable[[int], None] = lambda count: None
+) -> RetrievalFigures:
+    """Return the figures of a model on a feed, and with `baselines` those of ImageNet features and a Lab histogram.
+
+    `advance` is told of products embedded. Raises UsageError without validation products, MissingExtra without torch
+    for the baselines.
+    """
+    others: dict[str, Embed] = {}
+    if baselines:
+        others = {"imagenet-lite0": imagenet_features(), "lab-histogram": lab_histograms}
+    products: list[Product] = []
+    digests: list[str] = []
+    vectors: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (models.name, *others)}
+    for part in _pictures(feed):
+        shown, images = [product for product, _, _ in part], [image for _, _, image in part]
+        boxes = [item_box(image) if product.category_given else None for product, _, image in part]
+        items = describe_products(shown, images, boxes, models)
+        crops = [crop(image, item.box) for image, item in zip(images, items, strict=True)]
+        vectors[models.name].append(np.stack([item.embedding for item in items]))
+        for name, embed in others.items():
+            vectors[name].append(embed(crops))
+        products += shown
+        digests += [digest for _, digest, _ in part]
+        advance(len(part))
+    same_photo = Counter(digests)
+    is_query = np.array(
+        [
+            product.product_id.endswith("0") and product.category is not None and same_photo[digest] == 1
+            for product, digest in zip(products, digests, strict=True)
+        ]
+    )
+    if not is_query.any():
+        raise UsageError(f"{feed.path}: expected products with a category whose id ends in 0, found none")
+    facts = _facts(products, models)
+    figures, worst = {}, tuple[Example, ...]()
+    for name, parts in vectors.items():
+        matrix = np.concatenate(parts)
+        ranked = _ranked(matrix, np.flatnonzero(is_query), is_query)
+        figures[name] = _figures(facts, np.flatnonzero(is_query), ranked)
+        if name == models.name:
+            worst = _worst(products, facts, np.flatnonzero(is_query), ranked)
+    found = self_found(np.concatenate(vectors[models.name]), digests)
+    return RetrievalFigures(figures, found, len(products), worst)
+
+
+def self_found(matrix: NDArray[np.float32], digests: Sequence[str]) -> float:
+    """Return the share of rows (N, D) whose nearest row, itself among them, has the same photo."""
+    right = 0
+    for start in range(0, len(matrix), 512):
+        nearest = (matrix[start : start + 512] @ matrix.T).argmax(1).tolist()
+        right += sum(digests[start + i] == digests[j] for i, j in enumerate(nearest))
+    return right / max(1, len(matrix))
+
+
+def imagenet_features() -> Embed:
+    """Return the baseline of pooled ImageNet features of EfficientNet-Lite0. Raises MissingExtra."""
+    try:
+        import torch
+    except ImportError as exc:
+        raise MissingExtra("torch", "train") from exc
+    from twinset.backbone import load_imagenet, pooled_features
+
+    net = load_imagenet("lite0").eval()
+
+    def embed(crops: Sequence[Image]) -> NDArray[np.float32]:
+        squares = [letterbox(cut, BASELINE_SIZE)[0] for cut in crops]
+        tensors = [torch.from_numpy(square).permute(2, 0, 1).float() for square in squares]
+        features: NDArray[np.float32] = pooled_features(net, tensors).numpy()
+        return features
+
+    return embed
+
+
+def lab_histograms(crops: Sequence[Image]) -> NDArray[np.float32]:
+    """Return the (N, D) unit Lab histograms of the pixels that are not near white."""
+    rows = []
+    for cut in crops:
+        step = max(1, max(cut.shape[:2]) // 96)
+        lab = rgb_to_lab(cut[::step, ::step].reshape(-1, 3))
+        coloured = (lab[:, 0] < NEAR_WHITE) | (np.hypot(lab[:, 1], lab[:, 2]) > 8)
+        lab = lab[coloured] if coloured.sum() >= 16 else lab
+        counts, _ = np.histogramdd(lab, LAB_BINS, ((0, 100.001), (-90, 100), (-110, 100)))
+        row = np.sqrt(counts.ravel())  # so that the cosine is the histograms' Bhattacharyya coefficient
+        rows.append(row / max(np.linalg.norm(row), 1e-9))
+    return np.array(rows, np.float32)
+
+
+def _pictures(feed: Feed) -> Iterator[list[tuple[Product, str, Image]]]:
+    """Yield (product, its photo's digest, its photo) in batches; unreadable photos are left out."""
+    for start in range(0, len(feed.products), BATCH):
+        part: list[tuple[Product, str, Image]] = []
+        for product in feed.products[start : start + BATCH]:
+            try:
+                data = read_image_bytes(Path(product.images[0]))
+                part.append((product, hashlib.sha256(data).hexdigest(), decode_image(data, product.images[0])))
+            except DataError:
+                continue
+        if part:
+            yield part
+
+
+def _facts(products: Sequence[Product], models: Models) -> _Facts:
+    types = {name: i for i, name in enumerate(sorted({p.article_type or "" for p in products}))}
+    colours = {name: i for i, name in enumerate(models.taxonomy.colours)}
+    bases = [models.taxonomy.base_colour(p.tags.get("colour", "")) for p in products]
+    return _Facts(
+        np.array([types[p.article_type] if p.article_type else -1 for p in products]),
+        np.array([colours[base] if base else -1 for base in bases]),
+        np.array([gender_of(p.title) for p in products]),
+    )
+
+
+def gender_of(title: str) -> int:
+    """Return 0 for a title of men's things, 1 women's, 2 boys', 3 girls', -1 where it names none or several."""
+    genders = {"men": 0, "women": 1, "boys": 2, "girls": 3, "mens": 0, "womens": 1, "boy": 2, "girl": 3}
+    named = {genders[word] for word in title.lower().replace("'", "").split() if word in genders}
+    return named.pop() if len(named) == 1 else -1
+
+
+def _ranked(
+    matrix: NDArray[np.float32], queries: NDArray[np.int64], is_query: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the (Q, 24) rows nearest to each query among all that are no queries."""
+    gallery = np.flatnonzero(~is_query)
+    k = min(max(CUT_OFFS), len(gallery))
+    found = []
+    for start in range(0, len(queries), 256):
+        similarity = matrix[queries[start : start + 256]] @ matrix[gallery].T
+        top = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(similarity, top, 1), axis=1, kind="stable")
+        found.append(gallery[np.take_along_axis(top, order, 1)])
+    return np.concatenate(found)
+
+
+def _gains(facts: _Facts, queries: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+    """Return (Q, K) same type, same colour, gain."""
+    same_type = (facts.types[queries][:, None] == facts.types[rows]) & (facts.types[rows] >= 0)
+    same_colour = (facts.colours[queries][:, None] == facts.colours[rows]) & (facts.colours[rows] >= 0)
+    same_gender = (facts.genders[queries][:, None] == facts.genders[rows]) & (facts.genders[rows] >= 0)
+    gain = 2.0 * same_type + same_colour + (same_type & same_colour) + (same_type & same_gender)
+    return same_type, same_colour, gain
+
+
+def _figures(facts: _Facts, queries: NDArray[np.int64], ranked: NDArray[np.int64]) -> EncoderFigures:
+    same_type, same_colour, gain = _gains(facts, queries, ranked)
+    gallery = np.setdiff1d(np.arange(len(facts.types)), queries)
+    discount = 1 / np.log2(np.arange(2, 12))
+    width = min(10, gain.shape[1])
+    ndcg = []
+    for i, query in enumerate(queries):
+        best = np.sort(_gains(facts, query[None], gallery[None])[2][0])[::-1][:width]
+        ideal = float((best * discount[:width]).sum())
+        ndcg.append(float((gain[i, :width] * discount[:width]).sum()) / ideal if ideal else 0.0)
+    return EncoderFigures(
+        len(queries),
+        float(same_type[:, 0].mean()),
+        float(same_colour[:, 0].mean()),
+        float((same_type & same_colour)[:, 0].mean()),
+        float(same_type[:, :10].mean()),
+        float(same_colour[:, :10].mean()),
+        float(same_type[:, :24].mean()),
+        float(same_colour[:, :24].mean()),
+        float(np.mean(ndcg)),
+    )
+
+
+def _worst(
+    products: Sequence[Product], facts: _Facts, queries: NDArray[np.int64], ranked: NDArray[np.int64], count: int = 40
+) -> tuple[Example, ...]:
+    gain = _gains(facts, queries, ranked)[2][:, :6].mean(1)
+    return tuple(
+        Example(products[queries[i]], tuple(products[j] for j in ranked[i, :6]), float(gain[i]))
+        for i in np.argsort(gain, kind="stable")[:count]
+    )
