@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import PAINT, FakeModels, draw_item, draw_photo, draw_product, draw_street, make_feed, save_image
 
-from twinset.answers import hit_json, index_json, photo_json, search_json, similar_json
+from twinset.answers import detect_json, hit_json, index_json, search_json, similar_json
 from twinset.data.feed import FailedRow
 from twinset.errors import DataError, FilterError, NotFound, StoreError, UsageError
 from twinset.indexing import IndexReport, index_feed
@@ -260,7 +260,7 @@ def test_json_has_the_promised_keys_and_no_others():
         "colours": [{"name": "red", "share": 0.75}],
     }
     assert hit_json(HIT) == hit
-    assert photo_json(STREET, [item], hits=False) == {"width": 160, "height": 200, "items": [found]}
+    assert detect_json((160, 200), [item], "a.jpg") == {"image": "a.jpg", "width": 160, "height": 200, "items": [found]}
     assert search_json((160, 200), [item]) == {"width": 160, "height": 200, "items": [found | {"hits": [hit]}]}
     assert similar_json("8", [HIT]) == {"product_id": "8", "hits": [hit]}
     report = IndexReport(3, 1, 1, [FailedRow(4, "x", "bad")], 1.23456)
@@ -271,7 +271,7 @@ def test_json_has_the_promised_keys_and_no_others():
 
 def test_answers_of_a_real_search_are_json(models, store):
     items = search_image(STREET, models, store, whole=True, k=2)
-    answer = json.loads(json.dumps(photo_json(STREET, items, hits=True), allow_nan=False))
+    answer = json.loads(json.dumps(search_json((160, 200), items), allow_nan=False))
     assert answer["items"][0]["category"] is None and answer["items"][0]["score"] is None
     assert len(answer["items"][0]["hits"]) == 2
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from twinset.types import Box, FoundItem, Hit, Image
+from twinset.types import Box, FoundItem, Hit
 
 if TYPE_CHECKING:
     from twinset.indexing import IndexReport
@@ -14,15 +14,14 @@ BOX_DECIMALS = 4
 Json = dict[str, Any]
 
 
-def photo_json(image: Image, items: Sequence[FoundItem], hits: bool) -> Json:
-    """Return the answer for one photo: `twinset detect`'s, or with `hits` `twinset search`'s, without its `image`."""
-    return search_json((image.shape[1], image.shape[0]), items, hits)
+def detect_json(image_wh: tuple[int, int], items: Sequence[FoundItem], image: str | None = None) -> Json:
+    """Return `twinset detect`'s answer for one photo; HTTP's has no `image`."""
+    return _photo_json(image_wh, [item_json(item, hits=False) for item in items], image)
 
 
-def search_json(image_wh: tuple[int, int], items: Sequence[FoundItem], hits: bool = True) -> Json:
-    """Return `photo_json` for a photo of which only the size is at hand."""
-    width, height = image_wh
-    return {"width": width, "height": height, "items": [item_json(item, hits) for item in items]}
+def search_json(image_wh: tuple[int, int], items: Sequence[FoundItem], image: str | None = None) -> Json:
+    """Return `twinset search`'s answer for one photo; HTTP's has no `image`."""
+    return _photo_json(image_wh, [item_json(item, hits=True) for item in items], image)
 
 
 def similar_json(product_id: str, hits: Sequence[Hit]) -> Json:
@@ -67,6 +66,11 @@ def hit_json(hit: Hit) -> Json:
         "currency": product.currency,
         "image": hit.image,
     }
+
+
+def _photo_json(image_wh: tuple[int, int], items: list[Json], image: str | None) -> Json:
+    named: Json = {} if image is None else {"image": image}
+    return named | {"width": image_wh[0], "height": image_wh[1], "items": items}
 
 
 def _box_json(box: Box) -> list[float]:
