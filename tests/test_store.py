@@ -1,6 +1,7 @@
 """The store against a plain loop over all items, and what it says when it can't be opened."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,6 +161,24 @@ def test_a_reader_sees_what_a_writer_wrote_at_its_next_query(store, tmp_path):
     assert reader.search(unit(1)[None], 5, ["top"]) == [[]]
 
 
+def test_many_threads_search_while_one_writes(store, tmp_path):
+    reader, entries = open_store(tmp_path / "store", MODEL), random_entries(60)
+
+    def search_until_all_are_there():
+        seen = [0]
+        while seen[-1] < len(entries):
+            seen.append(len(reader.search(unit(1)[None], 100, [None])[0]))
+        return seen
+
+    with ThreadPoolExecutor(4) as pool:
+        searches = [pool.submit(search_until_all_are_there) for _ in range(4)]
+        for start in range(0, len(entries), 10):
+            store.upsert(entries[start : start + 10])
+        for search in searches:
+            seen = search.result()
+            assert seen == sorted(seen) and set(seen) <= set(range(0, 61, 10))  # whole commits
+
+
 def test_products_of_no_category_are_found_over_all_categories_only(store):
     store.upsert([make_entry("watch", unit(1), category=None), make_entry("shirt", unit(1, 1))])
     assert ids(store.search(unit(1)[None], 5, ["top"])[0]) == ["shirt"]
@@ -268,6 +287,13 @@ def test_a_store_whose_making_was_killed_is_made_again(tmp_path):
     store = open_store(tmp_path / "store", MODEL, create=True)
     store.upsert([make_entry("a", unit(1))])
     assert open_store(tmp_path / "store", MODEL).count() == 1
+
+
+def test_a_place_where_no_store_can_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("not a store")
+    with pytest.raises(StoreError) as caught:
+        open_store(tmp_path / "file", MODEL, create=True)
+    assert "--store" in one_line(caught)
 
 
 @pytest.mark.parametrize("uri", ["http://localhost:19530", "s3://bucket/shop"])

@@ -268,8 +268,11 @@ def _write_report(file: Path, feed: Path, report: IndexReport) -> None:
     """Write what a run did beside the tables."""
     part = file.with_suffix(".part")
     text = json.dumps({"feed": str(feed)} | asdict(report), ensure_ascii=False, indent=2)
-    part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-    os.replace(part, file)
+    try:
+        part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        os.replace(part, file)
+    except OSError as exc:
+        raise DataError(f"{file}: expected a file that can be written, found: {exc.strerror}; check the disk") from exc
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

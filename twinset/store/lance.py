@@ -24,6 +24,7 @@ from twinset.types import Hit
 TABLE = "products"
 KEEP_VERSIONS = timedelta(minutes=1)  # readers of an older version have that long to finish
 _FORMAT_KEY, _MODEL_KEY = b"twinset.format", b"twinset.model"
+_WRITE_ADVICE = "check the disk's space and the folder's permissions"
 _LANCE_ERRORS = (OSError, RuntimeError, ValueError, pa.ArrowException)  # it has no base class of its own
 
 
@@ -48,7 +49,7 @@ class LanceStore:
         check_entries(entries)
         if not entries:
             return
-        with _translated(self._folder):
+        with _translated(self._folder, "a store that can be written", _WRITE_ADVICE):
             writer = self._table.merge_insert(list(ROW_KEY)).when_matched_update_all().when_not_matched_insert_all()
             shrunk = self._shrunk(entries)
             if shrunk:
@@ -59,7 +60,7 @@ class LanceStore:
         scan = self._latest()
         found = [key for key in dict.fromkeys(keys) if key in scan]
         if found:
-            with _translated(self._folder):
+            with _translated(self._folder, "a store that can be written", _WRITE_ADVICE):
                 self._table.delete(_any_of(found))
         return len(found)
 
@@ -109,8 +110,10 @@ def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceSt
     """Return the store in a directory; see `open_store`."""
     import lancedb
 
-    versions = folder / f"{TABLE}.lance" / "_versions"
-    if not versions.is_dir() or not any(versions.iterdir()):
+    with _translated(folder):
+        versions = folder / f"{TABLE}.lance" / "_versions"
+        missing = not versions.is_dir() or not any(versions.iterdir())
+    if missing:
         return _create(folder, model_version, create)
     with _translated(folder):
         table = lancedb.connect(folder, read_consistency_interval=timedelta(0)).open_table(TABLE)
@@ -125,9 +128,9 @@ def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceSt
             f"store {folder}: expected format {FORMAT} or older, found {written}; "
             f"a newer Twinset wrote it: upgrade this one"
         )
-    missing = [column.name for column in COLUMNS if column.name not in found.names]
-    if missing:
-        raise _damaged(folder, f"a table without {missing[0]!r}")
+    lacking = [column.name for column in COLUMNS if column.name not in found.names]
+    if lacking:
+        raise _damaged(folder, f"a table without {lacking[0]!r}")
     if model_version is not None and model != model_version:
         raise ModelMismatch(
             f"store {folder}: expected vectors of model {model_version}, found those of {model}; "
@@ -149,7 +152,7 @@ def _create(folder: Path, model_version: str | None, create: bool) -> LanceStore
     if model_version is None:
         raise ValueError("a new store needs the version of its model")
     about = {_FORMAT_KEY.decode(): str(FORMAT), _MODEL_KEY.decode(): model_version}
-    with _translated(folder):
+    with _translated(folder, "a place to make a store in", "choose another --store"):
         database = lancedb.connect(folder, read_consistency_interval=timedelta(0))
         mode = (
             "overwrite" if (folder / f"{TABLE}.lance").exists() else "create"
@@ -173,15 +176,22 @@ def _quoted(text: str) -> str:
 
 
 @contextmanager
-def _translated(folder: Path) -> Iterator[None]:
+def _translated(folder: Path, expected: str = "a whole store", advice: str = "") -> Iterator[None]:
     """Turn what LanceDB raises on files it can't use into StoreError."""
     try:
         yield
     except _LANCE_ERRORS as exc:
-        raise _damaged(folder, " ".join(str(exc).split())[:200]) from exc
+        found = " ".join(str(exc).split())[:200]
+        raise _store_error(folder, expected, found, advice or _index_again(folder)) from exc
 
 
 def _damaged(folder: Path, found: str) -> StoreError:
-    return StoreError(
-        f"store {folder}: expected a whole store, found: {found}; delete {folder} and index again if it is damaged"
-    )
+    return _store_error(folder, "a whole store", found, _index_again(folder))
+
+
+def _index_again(folder: Path) -> str:
+    return f"if it is damaged, delete {folder} and index again"
+
+
+def _store_error(folder: Path, expected: str, found: str, advice: str) -> StoreError:
+    return StoreError(f"store {folder}: expected {expected}, found: {found}; {advice}")
