@@ -229,14 +229,15 @@ def serve(store: str, model: str, threads: int | None, host: str, port: int) -> 
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen on.")
 @click.option("--no-open", is_flag=True, help="Print the page's address without opening it.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the drawn shop.")
-def demo(port: int, no_open: bool, folder: Path | None) -> None:
+@model_option
+def demo(port: int, no_open: bool, folder: Path | None, model: str) -> None:
     """Draw a sample shop, index it and open its page: no data, no network.
 
     Example: twinset demo
     """
     from twinset.demo import run_demo
 
-    run_demo(port, open_browser=not no_open, folder=folder)
+    run_demo(port, not no_open, folder, model)
 
 
 @cli.command()

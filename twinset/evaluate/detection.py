@@ -18,6 +18,7 @@ from twinset.types import Detections, Image
 MIN_SCORE = 0.01  # detections below it don't move a mean average precision
 MATCH_IOU = 0.5
 MANY_BOXES = 10  # a category with fewer has no average precision to speak of
+NOTHING = "nothing"  # in a confusion: found on no item, or an item with nothing found on it
 BATCH = 16
 
 
@@ -36,8 +37,8 @@ class CategoryFigures:
     n: int  # boxes
     map_50: float
     map_50_95: float
-    precision: float  # at the operating threshold
-    recall: float
+    precision: float | None  # at the operating threshold; None: nothing was found
+    recall: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,15 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class DetectionFigures:
     n: int  # photos
-    boxes: int
+    boxes: int  # undecidable ones (COCO's iscrowd) apart
     map_50: float
     map_50_95: float
-    map_50_many: float  # mean over the categories with ten boxes or more
-    precision: float
-    recall: float
+    map_50_many: float | None  # mean over the categories with ten boxes or more; None: there are none
+    precision: float | None  # at the operating threshold, `min_score`, as all that follows
+    recall: float | None
     min_score: float
-    per_category: dict[str, CategoryFigures]
-    confusion: dict[str, dict[str, int]]  # true category -> found there, "nothing" for a miss
+    per_category: dict[str, CategoryFigures]  # those that have boxes, in the taxonomy's order
+    confusion: dict[str, dict[str, int]]  # true category -> found there; "nothing" for a miss, and for what isn't there
     failures: tuple[Failure, ...]  # worst first
 
     def as_json(self) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def evaluate_detector(labelled: Labelled, finder: Finder) -> DetectionFigures:
         part = [read_image(image.path) for image in images[start : start + BATCH]]
         found += [_known(d, finder.categories, categories) for d in finder.detect_batch(part, MIN_SCORE)]
     precisions = _average_precision(images, found, categories)
-    confusion: dict[str, Counter[str]] = {name: Counter() for name in categories}
+    confusion: dict[str, Counter[str]] = {name: Counter() for name in (*categories, NOTHING)}
     counts = {name: [0, 0, 0] for name in categories}  # right, found, true
     failures = []
     for image, detections in zip(images, found, strict=True):
@@ -103,13 +104,14 @@ def evaluate_detector(labelled: Labelled, finder: Finder) -> DetectionFigures:
             if name in counts and not image.crowd[i]:
                 counts[name][2] += 1
                 confusion[name][match.seen_as[i]] += 1
+        confusion[NOTHING].update(match.strays)
         missed = tuple(i for i, seen in match.seen_as.items() if seen != image.labels[i])
         wrong = tuple(i for i, right in enumerate(match.right) if right is False)
         if missed or wrong:
             failures.append(Failure(image, kept, missed, wrong))
     failures.sort(key=lambda failure: -len(failure.missed) - len(failure.wrong))
     per_category = {
-        name: CategoryFigures(true, *precisions[name], right / max(seen, 1), right / max(true, 1))
+        name: CategoryFigures(true, *precisions[name], share(right, seen), share(right, true))
         for name, (right, seen, true) in counts.items()
         if true
     }
@@ -120,14 +122,19 @@ def evaluate_detector(labelled: Labelled, finder: Finder) -> DetectionFigures:
         true,
         float(np.mean([c.map_50 for c in per_category.values()])),
         float(np.mean([c.map_50_95 for c in per_category.values()])),
-        float(np.mean(many)) if many else 0.0,
-        right / max(seen, 1),
-        right / max(true, 1),
+        float(np.mean(many)) if many else None,
+        share(right, seen),
+        share(right, true),
         finder.min_score,
         per_category,
         {name: dict(row) for name, row in confusion.items() if row},
         tuple(failures),
     )
+
+
+def share(part: float, whole: float) -> float | None:
+    """Return part / whole, None of nothing."""
+    return part / whole if whole else None
 
 
 def _known(found: Detections, ours: Sequence[str], kept: Sequence[str]) -> Detections:
@@ -142,6 +149,7 @@ def _known(found: Detections, ours: Sequence[str], kept: Sequence[str]) -> Detec
 class _Match:
     right: list[bool | None]  # of each detection; None: on an undecidable box
     seen_as: dict[int, str]  # true box -> category found there, or "nothing"
+    strays: list[str]  # categories of the wrong detections that stand on no missed box
 
 
 def _match(image: LabelledImage, found: Detections, categories: Sequence[str]) -> _Match:
@@ -160,12 +168,14 @@ def _match(image: LabelledImage, found: Detections, categories: Sequence[str]) -
             undecidable = (overlaps[row] >= MATCH_IOU) & image.crowd
             right.append(None if undecidable.any() else False)
     seen_as = {}
+    stray = [row for row, is_right in enumerate(right) if is_right is False]
     for i in np.flatnonzero(~image.crowd).tolist():
         if image.labels[i] not in categories:
             continue
-        over = [row for row in np.flatnonzero(overlaps[:, i] >= MATCH_IOU).tolist() if right[row] is False]
-        seen_as[i] = image.labels[i] if taken[i] else names[over[0]] if over else "nothing"
-    return _Match(right, seen_as)
+        over = [] if taken[i] else [row for row in stray if overlaps[row, i] >= MATCH_IOU]
+        seen_as[i] = image.labels[i] if taken[i] else names[over[0]] if over else NOTHING
+        stray = [row for row in stray if row not in over[:1]]
+    return _Match(right, seen_as, [names[row] for row in stray])
 
 
 def _average_precision(

@@ -1,84 +1,98 @@
 """Whether the detector names a shop's own pictures right: close, centred, on white, unlike any street photo."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from twinset.boxes import box_iou
 from twinset.data.background import item_box
 from twinset.data.feed import Feed
-from twinset.errors import DataError, UsageError
-from twinset.evaluate.detection import Finder
-from twinset.images import read_image
-from twinset.types import Product
-
-MIN_SCORE = 0.01
-BATCH = 16
-NOTHING = "nothing"
+from twinset.errors import UsageError
+from twinset.evaluate.detection import MATCH_IOU, MIN_SCORE, NOTHING, Finder, share
+from twinset.evaluate.shots import is_validation, read_shots
+from twinset.types import Box, Detections, Product
 
 
 @dataclass(frozen=True, slots=True)
 class PackshotFigures:
-    """Shares of the products whose best detection has the category the feed gives."""
+    """Shares of the products whose best detection has the category the feed gives. None: of no products."""
 
     n: int
-    right: float
+    right: float | None
     n_alone: int
-    right_alone: float  # of products alone on a plain background
+    right_alone: float | None  # of products alone on a plain background
+    box_right_alone: float | None  # there, the best detection's box has IoU 0.5 or more with the product's
     n_worn: int
-    right_worn: float  # of shots on a model, where other items are worn too
+    right_worn: float | None  # of shots on a model, where other items are worn too, and of other backgrounds
+    unread: tuple[str, ...]  # products without a picture that can be read, and why; not among `n`
     per_category: dict[str, tuple[int, float]]
     confusion: dict[str, dict[str, int]]  # category -> category of the best detection, or "nothing"
     wrong: tuple[tuple[Product, str], ...]  # and what was found instead
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures by name, without pictures."""
-        names = ("n", "right", "n_alone", "right_alone", "n_worn", "right_worn", "confusion")
+        names = ("n", "right", "n_alone", "right_alone", "box_right_alone", "n_worn", "right_worn", "confusion")
         per = {name: {"n": n, "right": right} for name, (n, right) in self.per_category.items()}
-        return {name: getattr(self, name) for name in names} | {"per_category": per}
+        return {name: getattr(self, name) for name in names} | {"unread": len(self.unread), "per_category": per}
 
 
-def evaluate_packshots(feed: Feed, finder: Finder, all_products: bool = False) -> PackshotFigures:
+class _Seen(NamedTuple):
+    product: Product
+    best: str  # category of the best detection, or "nothing"
+    alone: bool
+    box_right: bool
+
+    @property
+    def right(self) -> bool:
+        return self.best == self.product.category
+
+
+def evaluate_packshots(
+    feed: Feed, finder: Finder, all_products: bool = False, advance: Callable[[int], None] = lambda count: None
+) -> PackshotFigures:
     """Return the figures on a feed's validation products (ids that end in 0) that have a category.
 
-    With `all_products` every product counts: for a shop whose feed was never trained on.
+    With `all_products` every product counts: for a shop whose feed was never trained on. The best detection counts at
+    any score. `advance` is told of products done. Raises UsageError where there are none.
     """
-    products = [p for p in feed.products if p.category in finder.categories]
-    products = [p for p in products if all_products or p.product_id.endswith("0")]
+    products = [p for p in feed.products if p.category in finder.categories and (all_products or is_validation(p))]
     if not products:
         raise UsageError(f"{feed.path}: expected products with a category whose id ends in 0, found none")
-    seen: list[tuple[Product, str, bool]] = []
-    for start in range(0, len(products), BATCH):
-        part, images = [], []
-        for product in products[start : start + BATCH]:
-            try:
-                images.append(read_image(Path(product.images[0])))
-                part.append(product)
-            except DataError:
-                continue
-        for product, image, found in zip(part, images, finder.detect_batch(images, MIN_SCORE), strict=True):
-            best = finder.categories[int(found.labels[0])] if len(found) else NOTHING
-            seen.append((product, best, item_box(image) is not None))
-    confusion: dict[str, Counter[str]] = {}
-    for product, best, _ in seen:
-        confusion.setdefault(str(product.category), Counter())[best] += 1
-    per_category = {
-        name: (row.total(), row[name] / row.total()) for name, row in sorted(confusion.items())
-    }
-    alone = [product.category == best for product, best, is_alone in seen if is_alone]
-    worn = [product.category == best for product, best, is_alone in seen if not is_alone]
+    seen: list[_Seen] = []
+    unread: list[str] = []
+    for part in read_shots(products, unread):
+        found = finder.detect_batch([shot.image for shot in part], MIN_SCORE)
+        for shot, detections in zip(part, found, strict=True):
+            best = finder.categories[int(detections.labels[0])] if len(detections) else NOTHING
+            box = item_box(shot.image)
+            seen.append(_Seen(shot.product, best, box is not None, _is_on(detections, box)))
+        advance(len(part))
+    confusion: dict[str, Counter[str]] = {name: Counter() for name in finder.categories}
+    for one in seen:
+        confusion[str(one.product.category)][one.best] += 1
+    confusion = {name: row for name, row in confusion.items() if row}
+    alone = [one for one in seen if one.alone]
+    worn = [one for one in seen if not one.alone]
     return PackshotFigures(
-        len(seen),
-        _share(alone + worn),
-        len(alone),
-        _share(alone),
-        len(worn),
-        _share(worn),
-        per_category,
-        {name: dict(row.most_common()) for name, row in sorted(confusion.items())},
-        tuple((product, best) for product, best, _ in seen if product.category != best),
+        n=len(seen),
+        right=share(sum(one.right for one in seen), len(seen)),
+        n_alone=len(alone),
+        right_alone=share(sum(one.right for one in alone), len(alone)),
+        box_right_alone=share(sum(one.box_right for one in alone), len(alone)),
+        n_worn=len(worn),
+        right_worn=share(sum(one.right for one in worn), len(worn)),
+        unread=tuple(unread),
+        per_category={name: (row.total(), row[name] / row.total()) for name, row in confusion.items()},
+        confusion={name: dict(row.most_common()) for name, row in confusion.items()},
+        wrong=tuple((one.product, one.best) for one in seen if not one.right),
     )
 
 
-def _share(right: list[bool]) -> float:
-    return sum(right) / len(right) if right else 0.0
+def _is_on(detections: Detections, box: Box | None) -> bool:
+    """Return whether the best detection's box is the product's."""
+    if box is None or not len(detections):
+        return False
+    return bool(box_iou(detections.boxes[:1], np.array([box], np.float32))[0, 0] >= MATCH_IOU)
