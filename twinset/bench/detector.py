@@ -1,4 +1,4 @@
-"""Milliseconds of detection by photo size, decoding excluded. Convolutions limit it: time grows with the input's area."""
+"""Milliseconds of detection by photo size, without decoding. Convolutions limit it: time grows with the area."""
 
 import dataclasses
 from pathlib import Path

@@ -50,7 +50,10 @@ def run(photos: Sequence[Path], store: str, model: str, threads: int, requests: 
     after = time_ms(yardstick, 20)
     yardstick_ms = percentiles(before + after)[0]
     p50, p95 = percentiles(times)
-    rows = [("POST /v1/search", p50, p95, p50 / yardstick_ms), ("ViT-B/16, one pass", *percentiles(before + after), 1.0)]
+    rows = [
+        ("POST /v1/search", p50, p95, p50 / yardstick_ms),
+        ("ViT-B/16, one pass", *percentiles(before + after), 1.0),
+    ]
     header = ("what", "p50_ms", "p95_ms", "of_yardstick")
     facts = {"photos": len(photos), "requests": requests, "threads": threads, "yardstick_threads": THREADS}
     print_results("search", header, rows, model=model, **facts)

@@ -52,7 +52,11 @@ def run(items: int) -> None:
         queries = _unit(vectors[chosen] + 0.03 * rng.standard_normal((QUERIES, DIM)))
         meets = (colours == palette.index("red")) & (prices >= 20) & (prices <= 60)
         everything = np.ones(items, bool)
-        for what, by_category, where in (("all", False, ()), ("category", True, ()), ("category+colour+price", True, FILTER)):
+        for what, by_category, where in (
+            ("all", False, ()),
+            ("category", True, ()),
+            ("category+colour+price", True, FILTER),
+        ):
             condition = parse_where(where)
             allowed = [(categories == categories[i]) if by_category else everything for i in chosen]
             allowed = [rows_of & meets for rows_of in allowed] if where else allowed

@@ -1,8 +1,8 @@
 """The yardstick of every benchmark: one forward pass of a ViT-B/16-size encoder.
 
-Machines differ, so a time alone says little: it is given beside this. The network has seeded random weights (Dosovitskiy
-et al., "An Image is Worth 16x16 Words", ICLR 2021, table 1: 12 layers, 768 wide, 12 heads, patches of 16), 224x224,
-batch 1, ONNX Runtime fp32, 2 threads.
+Machines differ, so a time alone says little: it is given beside this. The network has seeded random weights
+(Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, table 1: 12 layers, 768 wide, 12 heads, patches
+of 16), 224x224, batch 1, ONNX Runtime fp32, 2 threads.
 """
 
 import json
@@ -63,7 +63,11 @@ def build_yardstick() -> bytes:
     joined = constant("joined", [1, tokens, WIDTH])
     root = constant("root", np.array(np.sqrt(WIDTH // HEADS), np.float32))
     patches = node(
-        "Conv", ["pixels", weight("patch.w", WIDTH, 3, PATCH, PATCH)], "patches", kernel_shape=[PATCH] * 2, strides=[PATCH] * 2
+        "Conv",
+        ["pixels", weight("patch.w", WIDTH, 3, PATCH, PATCH)],
+        "patches",
+        kernel_shape=[PATCH] * 2,
+        strides=[PATCH] * 2,
     )
     flat = node("Reshape", [patches, constant("flat", [1, WIDTH, tokens - 1])], "flat.out")
     x = node("Transpose", [flat], "tokens", perm=[0, 2, 1])
@@ -139,7 +143,9 @@ def machine() -> dict[str, object]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        models = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         cpu = models[0] if models else cpu
     packages = {name: version(name) for name in ("twinset", "onnxruntime", "numpy", "lancedb")}
     return {"cpu": cpu, "cpus": cpu_threads(), "python": platform.python_version(), **packages, "commit": _commit()}

@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -75,25 +75,39 @@ class DetectionFigures:
         return {name: getattr(self, name) for name in names} | {"per_category": per, "confusion": self.confusion}
 
 
-def evaluate_detector(labelled: Labelled, finder: Finder) -> DetectionFigures:
-    """Return the figures of a detector on photos. Detections of categories that are not labelled there don't count.
+def evaluate_detector(
+    labelled: Labelled, finder: Finder, advance: Callable[[int], None] = lambda count: None
+) -> DetectionFigures:
+    """Return the figures of a detector on photos, over the categories that both its labels and the detector know.
 
-    Raises UsageError for photos without boxes, MissingExtra without faster-coco-eval.
+    `advance` is told of photos done. Raises UsageError for photos without boxes, MissingExtra without faster-coco-eval.
     """
     categories = tuple(name for name in labelled.categories if name in finder.categories)
     images = labelled.images
-    if not any(len(image.boxes) for image in images):
+    if not any(name in categories for image in images for name in image.labels):
         raise UsageError("expected labelled photos with boxes, found none; check the folder and the split")
+    coco_classes()  # before minutes of detection
     found: list[Detections] = []
     for start in range(0, len(images), BATCH):
         part = [read_image(image.path) for image in images[start : start + BATCH]]
         found += [_known(d, finder.categories, categories) for d in finder.detect_batch(part, MIN_SCORE)]
+        advance(len(part))
+    return detection_figures(images, found, categories, finder.min_score)
+
+
+def detection_figures(
+    images: Sequence[LabelledImage], found: Sequence[Detections], categories: Sequence[str], min_score: float
+) -> DetectionFigures:
+    """Return the figures of detections at any score, one for each photo, labels indexing into `categories`.
+
+    Boxes of other categories don't count. Raises MissingExtra without faster-coco-eval.
+    """
     precisions = _average_precision(images, found, categories)
     confusion: dict[str, Counter[str]] = {name: Counter() for name in (*categories, NOTHING)}
     counts = {name: [0, 0, 0] for name in categories}  # right, found, true
     failures = []
     for image, detections in zip(images, found, strict=True):
-        above = detections.scores >= finder.min_score
+        above = detections.scores >= min_score
         kept = Detections(detections.boxes[above], detections.scores[above], detections.labels[above])
         match = _match(image, kept, categories)
         for label, right in zip(kept.labels.tolist(), match.right, strict=True):
@@ -120,12 +134,12 @@ def evaluate_detector(labelled: Labelled, finder: Finder) -> DetectionFigures:
     return DetectionFigures(
         len(images),
         true,
-        float(np.mean([c.map_50 for c in per_category.values()])),
-        float(np.mean([c.map_50_95 for c in per_category.values()])),
-        float(np.mean(many)) if many else None,
+        _mean([c.map_50 for c in per_category.values()]),
+        _mean([c.map_50_95 for c in per_category.values()]),
+        _mean(many) if many else None,
         share(right, seen),
         share(right, true),
-        finder.min_score,
+        min_score,
         per_category,
         {name: dict(row) for name, row in confusion.items() if row},
         tuple(failures),
@@ -135,6 +149,10 @@ def evaluate_detector(labelled: Labelled, finder: Finder) -> DetectionFigures:
 def share(part: float, whole: float) -> float | None:
     """Return part / whole, None of nothing."""
     return part / whole if whole else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def _known(found: Detections, ours: Sequence[str], kept: Sequence[str]) -> Detections:
@@ -178,14 +196,20 @@ def _match(image: LabelledImage, found: Detections, categories: Sequence[str]) -
     return _Match(right, seen_as, [names[row] for row in stray])
 
 
-def _average_precision(
-    images: Sequence[LabelledImage], found: Sequence[Detections], categories: Sequence[str]
-) -> dict[str, tuple[float, float]]:
-    """Return (AP at IoU 0.5, AP over 0.5:0.95) of each category, 0 where it has no boxes."""
+def coco_classes() -> tuple[Any, Any]:
+    """Return faster-coco-eval's COCO and COCOeval_faster. Raises MissingExtra."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as exc:
         raise MissingExtra("faster-coco-eval", "train") from exc
+    return COCO, COCOeval_faster
+
+
+def _average_precision(
+    images: Sequence[LabelledImage], found: Sequence[Detections], categories: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return (AP at IoU 0.5, AP over 0.5:0.95) of each category, 0 where it has no boxes."""
+    coco, coco_eval = coco_classes()
     ids = {name: i for i, name in enumerate(categories, 1)}
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
@@ -207,8 +231,8 @@ def _average_precision(
         "annotations": annotations,
     }
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(data)
-        run = COCOeval_faster(truth, truth.loadRes(results), "bbox")
+        truth = coco(data)
+        run = coco_eval(truth, truth.loadRes(results), "bbox")
         run.evaluate()
         run.accumulate()
     precision = run.eval["precision"][..., 0, -1]  # (IoU, recall, category), all areas, 100 detections

@@ -23,9 +23,11 @@ MOST = 60  # failures shown
 _STYLE = """
 body { margin: 24px; font: 15px/1.45 system-ui, sans-serif; color: #1d2430; background: #f6f5f2; }
 table { border-collapse: collapse; background: #fff; margin-bottom: 24px; }
-td, th { border: 1px solid #d9dee6; padding: 4px 12px; text-align: right; } td:first-child, th:first-child { text-align: left; }
+td, th { border: 1px solid #d9dee6; padding: 4px 12px; text-align: right; }
+td:first-child, th:first-child { text-align: left; }
 .pictures { display: flex; flex-wrap: wrap; gap: 16px; } figure { margin: 0; max-width: 420px; }
-figcaption { font-size: 13px; overflow-wrap: anywhere; } .row { display: flex; gap: 8px; margin-bottom: 12px; align-items: end; }
+figcaption { font-size: 13px; overflow-wrap: anywhere; }
+.row { display: flex; gap: 8px; margin-bottom: 12px; align-items: end; }
 .row figure { width: 150px; } .row figure:first-child { border-right: 3px solid #1f3a5f; padding-right: 8px; }
 """
 Row = Sequence[object]
@@ -35,27 +37,30 @@ def detection_table(figures: DetectionFigures) -> tuple[Row, list[Row]]:
     """Return the header and the rows of the figures, one a category, the mean last."""
     header = ("category", "boxes", "mAP50", "mAP50:95", "precision", "recall")
     rows: list[Row] = [
-        (name, c.n, c.map_50, c.map_50_95, c.precision, c.recall) for name, c in figures.per_category.items()
+        _row(name, c.n, c.map_50, c.map_50_95, c.precision, c.recall) for name, c in figures.per_category.items()
     ]
-    rows.append(("mean", figures.boxes, figures.map_50, figures.map_50_95, figures.precision, figures.recall))
-    rows.append(("mean, 10 boxes or more", "", figures.map_50_many, "", "", ""))
+    rows.append(_row("mean", figures.boxes, figures.map_50, figures.map_50_95, figures.precision, figures.recall))
+    rows.append(_row("mean, 10 boxes or more", "", figures.map_50_many, "", "", ""))
     return header, rows
 
 
 def packshot_table(figures: PackshotFigures) -> tuple[Row, list[Row]]:
     """Return the header and the rows of the figures, one a category, the totals last."""
     rows: list[Row] = [(name, n, right) for name, (n, right) in figures.per_category.items()]
-    rows.append(("alone on a plain background", figures.n_alone, figures.right_alone))
-    rows.append(("on a model and others", figures.n_worn, figures.right_worn))
-    rows.append(("all", figures.n, figures.right))
+    rows.append(_row("alone on a plain background", figures.n_alone, figures.right_alone))
+    rows.append(_row("  its box right too", figures.n_alone, figures.box_right_alone))
+    rows.append(_row("on a model and others", figures.n_worn, figures.right_worn))
+    rows.append(_row("all", figures.n, figures.right))
     return ("category", "products", "right"), rows
 
 
 def retrieval_table(figures: RetrievalFigures) -> tuple[Row, list[Row]]:
-    """Return the header and the rows of the figures, one an encoder."""
+    """Return the header and the rows of the figures: one an encoder, then one an encoder within the category."""
     names = EncoderFigures.__slots__
     rows: list[Row] = [
-        (name, *(getattr(encoder, field) for field in names)) for name, encoder in figures.encoders.items()
+        (name + note, *(getattr(encoder, field) for field in names))
+        for note, encoders in (("", figures.encoders), (", within category", figures.within_category))
+        for name, encoder in encoders.items()
     ]
     return ("encoder", *(field.replace("_", " ") for field in names)), rows
 
@@ -66,13 +71,16 @@ def write_detection(file: Path, figures: DetectionFigures, categories: Sequence[
         _figure(_drawn(failure, categories), PHOTO_SIDE, failure.image.path.name) for failure in figures.failures[:MOST]
     ]
     note = "<p>Missed boxes are red, wrong detections orange, right ones green.</p>"
-    _write(file, "Detector", [_table(*detection_table(figures)), _confusion(figures.confusion), note, _pictures(pictures)])
+    _write(
+        file, "Detector", [_table(*detection_table(figures)), _confusion(figures.confusion), note, _pictures(pictures)]
+    )
 
 
 def write_packshots(file: Path, figures: PackshotFigures) -> None:
     """Write the figures and products whose best detection has another category."""
     pictures = [
-        _product(product, f"{product.category}, found {best}: {product.title}") for product, best in figures.wrong[: 2 * MOST]
+        _product(product, f"{product.category}, found {best}: {product.title}")
+        for product, best in figures.wrong[: 2 * MOST]
     ]
     _write(file, "Packshots", [_table(*packshot_table(figures)), _confusion(figures.confusion), _pictures(pictures)])
 
@@ -83,12 +91,18 @@ def write_retrieval(file: Path, figures: RetrievalFigures) -> None:
     for example in figures.worst:
         shown = [_product(product, _caption(product)) for product in (example.query, *example.hits)]
         rows.append(f'<div class="row">{"".join(shown)}</div>')
-    _write(file, "Retrieval", [_table(*retrieval_table(figures)), "<h2>Worst queries, each before its hits</h2>", *rows])
+    _write(
+        file, "Retrieval", [_table(*retrieval_table(figures)), "<h2>Worst queries, each before its hits</h2>", *rows]
+    )
 
 
 def format_cell(value: object) -> str:
     """Return a figure as tables show it."""
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _row(*cells: object) -> Row:
+    return tuple("–" if cell is None else cell for cell in cells)
 
 
 def _caption(product: Product) -> str:

@@ -1,14 +1,13 @@
 """Whether the nearest products are the right ones: validation products searched among all others of a feed.
 
-Products with a byte-identical photo elsewhere in the feed are left out, and so are those of no category. The crops are
-those that indexing would describe; the baselines see the same crops.
+Queries are the products whose id ends in 0, without those of no category and those with a byte-identical photo
+elsewhere in the feed; what is searched is every product that is no query. The crops are those that indexing would
+describe; the baselines see the same crops.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,15 @@ from twinset.data.background import item_box
 from twinset.data.feed import Feed
 from twinset.describe.colours import rgb_to_lab
 from twinset.describe.encoder import letterbox
-from twinset.errors import DataError, MissingExtra, UsageError
-from twinset.images import crop, decode_image, read_image_bytes
+from twinset.errors import MissingExtra, UsageError
+from twinset.evaluate.shots import is_validation, read_shots
+from twinset.images import crop
 from twinset.indexing import describe_products
 from twinset.models import Models
+from twinset.taxonomy import Taxonomy
 from twinset.types import Image, Product
 
 CUT_OFFS = (1, 10, 24)
-BATCH = 32
 LAB_BINS = (5, 8, 8)
 NEAR_WHITE = 92  # lightness from which a pale pixel is background to the histogram
 BASELINE_SIZE = 224
@@ -58,22 +58,30 @@ class Example:
 @dataclass(frozen=True, slots=True)
 class RetrievalFigures:
     encoders: dict[str, EncoderFigures]  # the model's first, then the baselines
+    within_category: dict[str, EncoderFigures]  # the same, searched among products of the query's category
     self_found: float  # of all products: the nearest is the product, or one with the same photo
     products: int
+    unread: tuple[str, ...]  # products without a picture that can be read, and why; not among `products`
     worst: tuple[Example, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures by name, without pictures."""
         first = next(iter(self.encoders.values()))
-        rows = {name: {f: getattr(e, f) for f in EncoderFigures.__slots__} for name, e in self.encoders.items()}
-        own = {f: getattr(first, f) for f in EncoderFigures.__slots__}
-        return {**own, "self_found": self.self_found, "products": self.products, "encoders": rows}
+        return {
+            **asdict(first),
+            "self_found": self.self_found,
+            "products": self.products,
+            "unread": len(self.unread),
+            "encoders": {name: asdict(figures) for name, figures in self.encoders.items()},
+            "within_category": {name: asdict(figures) for name, figures in self.within_category.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Facts:
     """Labels of every product, by row; -1 is unknown and like nothing."""
 
+    categories: NDArray[np.int64]
     types: NDArray[np.int64]
     colours: NDArray[np.int64]
     genders: NDArray[np.int64]
@@ -91,38 +99,43 @@ def evaluate_retrieval(
     if baselines:
         others = {"imagenet-lite0": imagenet_features(), "lab-histogram": lab_histograms}
     products: list[Product] = []
+    unread: list[str] = []
     digests: list[str] = []
     vectors: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (models.name, *others)}
-    for part in _pictures(feed):
-        shown, images = [product for product, _, _ in part], [image for _, _, image in part]
-        boxes = [item_box(image) if product.category_given else None for product, _, image in part]
+    for part in read_shots(feed.products, unread):
+        shown, images = [shot.product for shot in part], [shot.image for shot in part]
+        boxes = [item_box(shot.image) if shot.product.category_given else None for shot in part]
         items = describe_products(shown, images, boxes, models)
         crops = [crop(image, item.box) for image, item in zip(images, items, strict=True)]
         vectors[models.name].append(np.stack([item.embedding for item in items]))
         for name, embed in others.items():
             vectors[name].append(embed(crops))
         products += shown
-        digests += [digest for _, digest, _ in part]
+        digests += [shot.digest for shot in part]
         advance(len(part))
     same_photo = Counter(digests)
     is_query = np.array(
         [
-            product.product_id.endswith("0") and product.category is not None and same_photo[digest] == 1
+            is_validation(product) and product.category is not None and same_photo[digest] == 1
             for product, digest in zip(products, digests, strict=True)
         ]
     )
-    if not is_query.any():
-        raise UsageError(f"{feed.path}: expected products with a category whose id ends in 0, found none")
-    facts = _facts(products, models)
-    figures, worst = {}, tuple[Example, ...]()
+    if not is_query.any() or is_query.all():
+        raise UsageError(
+            f"{feed.path}: expected products with a category whose id ends in 0, and others to search, "
+            f"found {is_query.sum()} and {(~is_query).sum()}"
+        )
+    facts, queries = _facts(products, models.taxonomy), np.flatnonzero(is_query)
+    figures, within, worst = {}, {}, tuple[Example, ...]()
     for name, parts in vectors.items():
         matrix = np.concatenate(parts)
-        ranked = _ranked(matrix, np.flatnonzero(is_query), is_query)
-        figures[name] = _figures(facts, np.flatnonzero(is_query), ranked)
+        ranked = rank(matrix, queries, np.flatnonzero(~is_query))
+        figures[name] = _figures(facts, queries, ranked)
+        within[name] = _figures(facts, queries, rank(matrix, queries, np.flatnonzero(~is_query), facts.categories))
         if name == models.name:
-            worst = _worst(products, facts, np.flatnonzero(is_query), ranked)
+            worst = _worst(products, facts, queries, ranked)
     found = self_found(np.concatenate(vectors[models.name]), digests)
-    return RetrievalFigures(figures, found, len(products), worst)
+    return RetrievalFigures(figures, within, found, len(products), tuple(unread), worst)
 
 
 def self_found(matrix: NDArray[np.float32], digests: Sequence[str]) -> float:
@@ -158,7 +171,7 @@ def lab_histograms(crops: Sequence[Image]) -> NDArray[np.float32]:
     rows = []
     for cut in crops:
         step = max(1, max(cut.shape[:2]) // 96)
-        lab = rgb_to_lab(cut[::step, ::step].reshape(-1, 3))
+        lab = rgb_to_lab(cut[::step, ::step].reshape(-1, 3).astype(np.float32))
         coloured = (lab[:, 0] < NEAR_WHITE) | (np.hypot(lab[:, 1], lab[:, 2]) > 8)
         lab = lab[coloured] if coloured.sum() >= 16 else lab
         counts, _ = np.histogramdd(lab, LAB_BINS, ((0, 100.001), (-90, 100), (-110, 100)))
@@ -167,25 +180,12 @@ def lab_histograms(crops: Sequence[Image]) -> NDArray[np.float32]:
     return np.array(rows, np.float32)
 
 
-def _pictures(feed: Feed) -> Iterator[list[tuple[Product, str, Image]]]:
-    """Yield (product, its photo's digest, its photo) in batches; unreadable photos are left out."""
-    for start in range(0, len(feed.products), BATCH):
-        part: list[tuple[Product, str, Image]] = []
-        for product in feed.products[start : start + BATCH]:
-            try:
-                data = read_image_bytes(Path(product.images[0]))
-                part.append((product, hashlib.sha256(data).hexdigest(), decode_image(data, product.images[0])))
-            except DataError:
-                continue
-        if part:
-            yield part
-
-
-def _facts(products: Sequence[Product], models: Models) -> _Facts:
+def _facts(products: Sequence[Product], taxonomy: Taxonomy) -> _Facts:
     types = {name: i for i, name in enumerate(sorted({p.article_type or "" for p in products}))}
-    colours = {name: i for i, name in enumerate(models.taxonomy.colours)}
-    bases = [models.taxonomy.base_colour(p.tags.get("colour", "")) for p in products]
+    colours = {name: i for i, name in enumerate(taxonomy.colours)}
+    bases = [taxonomy.base_colour(p.tags.get("colour") or p.tags.get("color", "")) for p in products]
     return _Facts(
+        np.array([taxonomy.names.index(p.category) if p.category else -1 for p in products]),
         np.array([types[p.article_type] if p.article_type else -1 for p in products]),
         np.array([colours[base] if base else -1 for base in bases]),
         np.array([gender_of(p.title) for p in products]),
@@ -199,15 +199,23 @@ def gender_of(title: str) -> int:
     return named.pop() if len(named) == 1 else -1
 
 
-def _ranked(
-    matrix: NDArray[np.float32], queries: NDArray[np.int64], is_query: NDArray[np.bool_]
+def rank(
+    matrix: NDArray[np.float32],
+    queries: NDArray[np.int64],
+    gallery: NDArray[np.int64],
+    groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the (Q, 24) rows nearest to each query among all that are no queries."""
-    gallery = np.flatnonzero(~is_query)
+    """Return the (Q, K) gallery rows of `matrix` (N, D) nearest to each query row, best first.
+
+    K is 24, or the whole gallery. With `groups` (N,) those of the query's group come before all others.
+    """
     k = min(max(CUT_OFFS), len(gallery))
     found = []
     for start in range(0, len(queries), 256):
-        similarity = matrix[queries[start : start + 256]] @ matrix[gallery].T
+        asked = queries[start : start + 256]
+        similarity = matrix[asked] @ matrix[gallery].T
+        if groups is not None:
+            similarity -= 4.0 * (groups[asked][:, None] != groups[gallery])  # cosines span 2
         top = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(similarity, top, 1), axis=1, kind="stable")
         found.append(gallery[np.take_along_axis(top, order, 1)])
