@@ -31,9 +31,9 @@ def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     size = np.clip(bottom_right - top_left, 0, None)
     intersection = size[..., 0] * size[..., 1]
     union = box_area(a)[:, None] + box_area(b)[None, :] - intersection
-    return np.divide(
-        intersection, union, out=np.zeros(union.shape, np.float32), where=(union > 0) & (intersection > 0)
-    ).astype(np.float32)
+    iou = np.zeros(union.shape, np.float32)
+    np.divide(intersection, union, out=iou, where=(union > 0) & (intersection > 0))
+    return iou
 
 
 def nms(boxes: Boxes, scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
@@ -82,7 +82,12 @@ def parse_box(text: str) -> Box:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) != 4 or not all(map(math.isfinite, numbers)) or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+    if (
+        len(numbers) != 4
+        or not all(map(math.isfinite, numbers))
+        or numbers[0] >= numbers[2]
+        or numbers[1] >= numbers[3]
+    ):
         expected = "x1,y1,x2,y2 in pixels with x1 < x2 and y1 < y2"
         raise UsageError(
             f"box: expected {expected}, found {text[:80]!r}", field="box", expected=expected, found=text[:80]

@@ -64,7 +64,10 @@ threads_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 where_option = click.option(
-    "--where", multiple=True, metavar="FIELD=VALUE", help="Keep products for which this holds; repeat to add conditions."
+    "--where",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Keep products for which this holds; repeat to add conditions.",
 )
 k_option = click.option("--k", type=click.IntRange(1, 1000), default=24, show_default=True, help="Hits an item.")
 image_arguments = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
@@ -80,9 +83,7 @@ def cli() -> None:
 @image_arguments
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Show items from this score on. [default: the model's]")
 @_options(json_option, model_option, threads_option)
-def detect(
-    paths: Sequence[str], min_score: float | None, as_json: bool, model: str, threads: int | None
-) -> None:
+def detect(paths: Sequence[str], min_score: float | None, as_json: bool, model: str, threads: int | None) -> None:
     """Print the items in photos, best first. Folders are walked.
 
     Example: twinset detect street.jpg --json
@@ -192,9 +193,7 @@ def search(
 @click.argument("product_id")
 @click.option("--shop", "shop_name", default="default", show_default=True, help="The shop the product belongs to.")
 @_options(store_option, k_option, where_option, json_option)
-def similar(
-    product_id: str, shop_name: str, store: str, k: int, where: Sequence[str], as_json: bool
-) -> None:
+def similar(product_id: str, shop_name: str, store: str, k: int, where: Sequence[str], as_json: bool) -> None:
     """Print the products most similar to one of the store's.
 
     Example: twinset similar 1563 --store shop --where colour=blue
@@ -267,7 +266,7 @@ cli.add_command(bench)
 
 
 class _Photos:
-    """The photos of some paths as (name, image). An unreadable one gets its line on stderr, and exit code 1 at the end."""
+    """The photos of some paths as (name, image). An unreadable one gets a line on stderr, and exit code 1."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths

@@ -38,7 +38,9 @@ def evaluate() -> None:
 @click.option("--coco", type=FILE, help="Photos with boxes as COCO JSON, beside the file unless --images says where.")
 @click.option("--images", type=FOLDER, help="Folder the COCO file's names start from.")
 @click.option("--split", default="val", show_default=True, help="train, dev, val, several joined by +, or all.")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Threshold of precision and recall. [default: the model's]")
+@click.option(
+    "--min-score", type=click.FloatRange(0, 1), help="Threshold of precision and recall. [default: the model's]"
+)
 @_common
 def detector(
     voc: Path | None,
@@ -206,5 +208,3 @@ def _show(figures: dict[str, Any], header: Sequence[object], rows: Sequence[Sequ
     from twinset.cli_tables import print_table
 
     print_table(header, rows)
-
-

@@ -26,7 +26,9 @@ class LineProgress:
             self.last = now
             rate = self.done / (now - self.began)
             left = (self.total - self.done) / rate if rate else 0.0
-            print(f"{self.what}: {self.done}/{self.total}, {rate:.1f}/s, {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{self.what}: {self.done}/{self.total}, {rate:.1f}/s, {left:.0f} s left", file=sys.stderr, flush=True
+            )
 
 
 class BarProgress:
@@ -34,11 +36,23 @@ class BarProgress:
 
     def __init__(self, what: str) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         rate = TextColumn("{task.fields[rate]}")
         self.bar = Progress(
-            TextColumn(what), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(),
+            TextColumn(what),
+            BarColumn(),
+            TaskProgressColumn(),
+            MofNCompleteColumn(),
+            rate,
+            TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         self.task = self.bar.add_task(what, total=None, rate="")

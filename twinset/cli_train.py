@@ -23,15 +23,26 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 def _common(function: F) -> F:
     options = [
-        click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for checkpoints, log and weights."),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            required=True,
+            help="Folder for checkpoints, log and weights.",
+        ),
         click.option("--voc", type=FOLDER, help="Street photos with Pascal VOC boxes."),
         click.option("--ccp", type=FOLDER, help="Street photos with CCP masks."),
-        click.option("--catalog", type=FILE, help="A product feed; products whose id ends in 0 are left for validation."),
+        click.option(
+            "--catalog", type=FILE, help="A product feed; products whose id ends in 0 are left for validation."
+        ),
         click.option("--epochs", type=click.IntRange(1), help="Rounds over the photos."),
-        click.option("--minutes", type=click.FloatRange(0), help="Stop after so much training; the schedule ends there."),
+        click.option(
+            "--minutes", type=click.FloatRange(0), help="Stop after so much training; the schedule ends there."
+        ),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the new layers."),
         click.option("--seed", type=int, help="Of everything random."),
-        click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change any other setting; see docs/train.md."),
+        click.option(
+            "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change any other setting; see docs/train.md."
+        ),
     ]
     for option in reversed(options):
         function = option(function)
@@ -92,17 +103,23 @@ def train_detector_command(
     if start_from:
         start = Path(start_from) if start_from.endswith(".onnx") else model_folder(start_from) / "detector.onnx"
     evaluate = evaluate_on(dev, taxonomy) if dev else None
-    file = train_detector(settings, found, categories, out, evaluate, start)
+    weights = train_detector(settings, found, categories, out, evaluate, start)
     if dev:
-        set_threshold(file.parent, dev, taxonomy)
-    click.echo(file)
+        set_threshold(weights.parent, dev, taxonomy)
+    click.echo(weights)
 
 
 @train.command("encoder")
 @_common
 @click.option("--model", default="default", show_default=True, help="Whose detector finds the items worn by models.")
 def train_encoder_command(
-    out: Path, voc: Path | None, ccp: Path | None, catalog: Path | None, model: str, changes: Sequence[str], **given: Any
+    out: Path,
+    voc: Path | None,
+    ccp: Path | None,
+    catalog: Path | None,
+    model: str,
+    changes: Sequence[str],
+    **given: Any,
 ) -> None:
     """Train the encoder on a catalogue; the same command goes on after an interruption.
 
@@ -163,7 +180,7 @@ def _changed(settings: T, given: dict[str, Any], changes: Sequence[str]) -> T:
         try:
             value = json.loads(text) if not isinstance(before, str) else text
             if dataclasses.is_dataclass(before):
-                value = dataclasses.replace(before, **value)  # type: ignore[type-var]
+                value = dataclasses.replace(before, **dict(value))  # type: ignore[arg-type, type-var]
             elif isinstance(before, float) and isinstance(value, int):
                 value = float(value)
         except (ValueError, TypeError) as exc:

@@ -156,7 +156,7 @@ def _split(url: str) -> SplitResult:
 
 
 class _Connection:
-    """A socket to a checked address that times out at a deadline however slowly bytes drip in; http.client talks to it."""
+    """A socket to a checked address with a deadline, however slowly bytes drip in. http.client talks to it."""
 
     def __init__(self, parts: SplitResult, deadline: float, allow_private: bool) -> None:
         host = str(parts.hostname)

@@ -1,6 +1,6 @@
 """The catalogue of models, and one loaded: a detector and an encoder that belong together.
 
-A model is a folder with detector.onnx, detector.json, encoder.onnx and encoder.json; those Twinset ships are in weights/.
+A model is a folder with detector.onnx, detector.json, encoder.onnx, encoder.json; those Twinset ships are in weights/.
 """
 
 import hashlib
@@ -54,9 +54,7 @@ class Models:
         """Return the description of what is in each of the (N, 4) boxes."""
         return self.encoder.describe(cut_items(image, boxes))
 
-    def describe_batch(
-        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
-    ) -> list[list[Described]]:
+    def describe_batch(self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]) -> list[list[Described]]:
         """Return `describe` of each image with its boxes, the crops of all going through the network together."""
         crops = [crop for image, rows in zip(images, boxes, strict=True) for crop in cut_items(image, rows)]
         described = iter(self.encoder.describe(crops))

@@ -112,9 +112,7 @@ def draw_shop(folder: Path, products: int = 160, looks: int = 12, seed: int = 0)
     return feed
 
 
-def _write_looks(
-    folder: Path, drawn: Sequence[tuple[str, DrawnProduct]], looks: int, rng: np.random.Generator
-) -> None:
+def _write_looks(folder: Path, drawn: Sequence[tuple[str, DrawnProduct]], looks: int, rng: np.random.Generator) -> None:
     by_category: dict[str, list[tuple[str, DrawnProduct]]] = {}
     for entry in drawn:
         by_category.setdefault(entry[1].category, []).append(entry)
@@ -127,8 +125,8 @@ def _write_looks(
         name = f"looks/look-{i + 1:02d}.jpg"
         (folder / name).write_bytes(encode_jpeg(look.image, 90))
         height, width = look.image.shape[:2]
-        entry = {"id": i + 1, "file_name": name, "width": width, "height": height}
-        images.append({**entry, "product_ids": [product_id for product_id, _ in chosen]})
+        row = {"id": i + 1, "file_name": name, "width": width, "height": height}
+        images.append({**row, "product_ids": [product_id for product_id, _ in chosen]})
         for (x1, y1, x2, y2), label in zip(look.boxes.tolist(), look.labels, strict=True):
             box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
             annotations.append(
@@ -151,7 +149,9 @@ def _sewn(kind: Kind, rng: np.random.Generator) -> tuple[Worn, str]:
     """Return a garment of a kind in a random cut and fabric, and its colour's name."""
     names = kind.colours or tuple(PALETTE)
     colour = names[int(rng.integers(len(names)))]
-    others = [name for name in PALETTE if name != colour and (name in ("white", "black", "beige") or rng.random() < 0.4)]
+    others = [
+        name for name in PALETTE if name != colour and (name in ("white", "black", "beige") or rng.random() < 0.4)
+    ]
     second = others[int(rng.integers(len(others)))]
     pattern = kind.patterns[int(rng.integers(len(kind.patterns)))]
     shade = rng.uniform(0.88, 1.1)

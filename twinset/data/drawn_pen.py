@@ -76,8 +76,12 @@ class Fabric:
                 for petal in range(5):
                     angle = 2 * np.pi * (petal / 5 + turn)
                     x, y = px + radius * np.cos(angle), py + radius * np.sin(angle)
-                    draw.ellipse((x - radius * 0.8, y - radius * 0.8, x + radius * 0.8, y + radius * 0.8), fill=self.second)
-                draw.ellipse((px - radius * 0.5, py - radius * 0.5, px + radius * 0.5, py + radius * 0.5), fill=(240, 200, 60))
+                    draw.ellipse(
+                        (x - radius * 0.8, y - radius * 0.8, x + radius * 0.8, y + radius * 0.8), fill=self.second
+                    )
+                draw.ellipse(
+                    (px - radius * 0.5, py - radius * 0.5, px + radius * 0.5, py + radius * 0.5), fill=(240, 200, 60)
+                )
         return cloth
 
 
@@ -98,7 +102,9 @@ def smooth(points: Sequence[Point], rounds: int = 2) -> list[Point]:
         following = np.roll(outline, -1, axis=0)
         length = np.linalg.norm(following - outline, axis=1, keepdims=True)
         cut = np.minimum(0.22, MAX_CUT / np.maximum(length, 1e-9))
-        outline = np.stack([(1 - cut) * outline + cut * following, cut * outline + (1 - cut) * following], 1).reshape(-1, 2)
+        outline = np.stack([(1 - cut) * outline + cut * following, cut * outline + (1 - cut) * following], 1).reshape(
+            -1, 2
+        )
     return [(float(x), float(y)) for x, y in outline]
 
 

@@ -95,9 +95,7 @@ def _scene(scenes: Sequence[Image], size_wh: tuple[int, int], rng: np.random.Gen
     return scene.resize(size_wh, Pillow.Resampling.BILINEAR, (x, y, x + width, y + height))
 
 
-def _cover(
-    picture: Pillow.Image, alpha: Pillow.Image, scenes: Sequence[Image], rng: np.random.Generator
-) -> None:
+def _cover(picture: Pillow.Image, alpha: Pillow.Image, scenes: Sequence[Image], rng: np.random.Generator) -> None:
     """Put a patch of a scene over up to a quarter of the picture, in place."""
     width = max(2, int(picture.width * rng.uniform(0.15, 0.5)))
     height = max(2, int(picture.height * rng.uniform(0.15, 0.5)))

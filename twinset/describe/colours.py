@@ -11,17 +11,13 @@ from twinset.types import Colour, Image
 MIN_SHARE = 0.08  # of the item's pixels; a colour with less is a button, a label, a shadow
 MIN_WEIGHT = 0.5  # of the mask: pixels the network is not sure of say nothing
 CELL = 4  # pixels of the crop averaged before they are named: a fabric's grain is not its colour
-NAMES = (
-    *("black", "white", "grey", "beige", "brown", "red", "pink", "orange", "yellow", "green", "blue", "purple"),
-)
+NAMES = (*("black", "white", "grey", "beige", "brown", "red", "pink", "orange", "yellow", "green", "blue", "purple"),)
 _INDEX = {name: i for i, name in enumerate(NAMES)}
 MULTICOLOUR_COUNT = 4  # colours of a tenth or more each that make an item multicolour
 MULTICOLOUR_SHARE = 0.1
 
 
-def measure_colours(
-    pixels: Image, mask: NDArray[np.float32], inner: tuple[int, int, int, int]
-) -> tuple[Colour, ...]:
+def measure_colours(pixels: Image, mask: NDArray[np.float32], inner: tuple[int, int, int, int]) -> tuple[Colour, ...]:
     """Return the colours of the item in a square crop, descending share; the shares of those left out are missing.
 
     mask (S/8, S/8) in [0, 1] says which pixels are the item's; `inner` is the part that is picture, x1 y1 x2 y2.

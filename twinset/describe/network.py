@@ -1,8 +1,8 @@
 """The encoder's network: what an item is, which colours it has, and which pixels of the crop are its own.
 
-One EfficientNet-Lite, three outputs. The embedding joins two unit vectors, kind and colour, each weighted: kind from the
-pooled deep map, colour from the item's own pixels, averaged by the mask the network finds. `Tasks` holds the classifiers
-that only training uses.
+One EfficientNet-Lite, three outputs. The embedding joins two unit vectors, kind and colour, each weighted: kind from
+the pooled deep map, colour from the item's own pixels, averaged by the mask the network finds. `Tasks` holds the
+classifiers that only training uses.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ MASK_STRIDE = 8
 
 
 class EncoderNet(nn.Module):
-    """Kind (B, 192) and colour (B, 64) unit vectors and mask logits (B, S/8, S/8) from (B, 3, S, S) pixels in [0, 255]."""
+    """Kind (B, 192), colour (B, 64), unit vectors, and mask logits (B, S/8, S/8) of (B, 3, S, S) pixels in [0, 255]."""
 
     def __init__(self, backbone: EfficientNetLite) -> None:
         super().__init__()
         self.backbone = backbone
-        c4, c8, c16, c32 = backbone.channels
+        _, c8, c16, c32 = backbone.channels
         self.mask8 = nn.Conv2d(c8, 32, 1)
         self.mask16 = nn.Conv2d(c16, 32, 1)
         self.mask32 = nn.Conv2d(c32, 32, 1)

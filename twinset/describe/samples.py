@@ -1,4 +1,4 @@
-"""What the encoder trains on: a catalogue's items cut out, with what their rows say, and backgrounds from the street."""
+"""What the encoder trains on: a catalogue's items cut out, with what their rows say, and street backgrounds."""
 
 import re
 from collections import Counter
@@ -23,7 +23,18 @@ from twinset.types import Box, Image, Product
 
 MIN_PRODUCTS = 8  # a word or type on fewer products teaches nothing
 TITLE_WORDS = 400
-GENDERS = {"men": 0, "mens": 0, "man": 0, "boys": 2, "boy": 2, "women": 1, "womens": 1, "woman": 1, "girls": 3, "girl": 3}
+GENDERS = {
+    "men": 0,
+    "mens": 0,
+    "man": 0,
+    "boys": 2,
+    "boy": 2,
+    "women": 1,
+    "womens": 1,
+    "woman": 1,
+    "girls": 3,
+    "girl": 3,
+}
 UNKNOWN = -1
 WORN_MIN_SCORE = 0.1
 

@@ -133,7 +133,7 @@ def train_encoder(
             if not math.isfinite(loss.item()):
                 raise DataError(f"{out}: the loss is {loss.item()} at step {state['step']}; lower --learning-rate")
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_([p for p in trainee.parameters() if p.requires_grad], 10.0)
             optimizer.step()
             state["step"] += 1
@@ -165,7 +165,8 @@ def build_trainee(settings: EncoderSettings, vocabulary: Vocabulary) -> Trainee:
     sizes = {"type": len(vocabulary.article_types), "gender": 4, "words": max(1, len(vocabulary.words))}
     sizes |= {"colour": len(vocabulary.colours), "colour_base": len(vocabulary.base_colours)}
     trainee = Trainee(EncoderNet(backbone), Tasks(sizes))
-    return trainee.to(memory_format=torch.channels_last)
+    trainee.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return trainee
 
 
 def export_encoder(net: EncoderNet, colour_weight: float, size: int, file: Path) -> float:
@@ -307,7 +308,7 @@ def _losses(trainee: Trainee, batch: ItemBatch, settings: EncoderSettings) -> di
 
 
 def _instance_loss(embeddings: Tensor, products: int, temperature: float) -> Tensor:
-    """Return the loss of telling each product's other view from all else (NT-Xent: Chen et al., "SimCLR", ICML 2020)."""
+    """Return the loss of telling each product's other view from all else (NT-Xent, SimCLR, ICML 2020)."""
     similarity = embeddings @ embeddings.T / temperature
     similarity = similarity.masked_fill(torch.eye(2 * products, dtype=torch.bool), -1e4)
     other = torch.cat([torch.arange(products) + products, torch.arange(products)])

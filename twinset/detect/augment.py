@@ -1,7 +1,7 @@
-"""Turn samples into training batches: a view of each photo, moved, scaled, mirrored and recoloured, on one fixed canvas.
+"""Turn samples into training batches: views of the photos, moved, scaled, mirrored and recoloured, on one canvas.
 
-Shoppers send torso close-ups, landscape photos, screenshots: so views zoom in threefold and out to a quarter, and a part
-of them are mosaics of four (Bochkovskiy et al., "YOLOv4", arXiv 2004.10934, section 3.3).
+Shoppers send torso close-ups, landscape photos, screenshots: so views zoom in threefold and out to a quarter, and
+some of them are mosaics of four (Bochkovskiy et al., "YOLOv4", arXiv 2004.10934, section 3.3).
 """
 
 from collections.abc import Sequence

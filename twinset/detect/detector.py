@@ -1,4 +1,4 @@
-"""Find items in photos: preprocessing, the network, postprocessing. Training, evaluation and serving share this file."""
+"""Find items in photos: preprocessing, network, postprocessing. Training, evaluation and serving share this file."""
 
 import json
 from collections.abc import Callable, Sequence

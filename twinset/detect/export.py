@@ -25,7 +25,7 @@ class ServingNet(nn.Module):
         logits, distance_logits = self.net.split_levels(pixels.permute(0, 3, 1, 2).float())
         bins = torch.arange(BINS, dtype=torch.float32)
         distances = [
-            level.unflatten(2, (4, BINS)).softmax(3) @ bins * stride
+            level.reshape(*level.shape[:2], 4, BINS).softmax(3) @ bins * stride
             for level, stride in zip(distance_logits, STRIDES, strict=True)
         ]
         return torch.cat(distances, 1), torch.cat(logits, 1).sigmoid()
@@ -56,6 +56,7 @@ def export_onnx(
         optimize=False,
         verbose=False,
     )
+    assert program is not None
     model = program.model_proto
     casts = []
     for tensor in model.graph.initializer:
@@ -88,7 +89,7 @@ def export_detector(net: DetectorNet, file: Path) -> float:
     round_to_half(net)
     serving = ServingNet(net).eval()
     tiles_h, tiles_w = torch.export.Dim("tiles_h", min=2, max=64), torch.export.Dim("tiles_w", min=2, max=64)
-    dynamic = {0: torch.export.Dim("batch", min=1, max=256), 1: 32 * tiles_h, 2: 32 * tiles_w}
+    dynamic: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=256), 1: 32 * tiles_h, 2: 32 * tiles_w}
     export_onnx(serving, torch.zeros(2, 256, 192, 3, dtype=torch.uint8), file, dynamic, ["distances", "scores"])
     session = OnnxSession(file)
     worst = 0.0

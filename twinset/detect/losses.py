@@ -55,7 +55,7 @@ def assign(
     scores (B, P, C) in [0, 1], boxes (B, P, 4), points (P, 2), truth (B, M, 4), labels (B, M), valid (B, M) bool.
     A point is matched only inside the box, or for boxes too small to hold a point, the points nearest their centre.
     """
-    batch, count = truth.shape[:2]
+    count = truth.shape[1]
     if count == 0:
         return torch.full(scores.shape[:2], -1), torch.zeros(scores.shape[:2])
     sides = torch.cat([points - truth[:, :, None, :2], truth[:, :, None, 2:] - points], 3)  # (B, M, P, 4)
@@ -118,7 +118,7 @@ def detection_loss(
 
 
 def distance_distribution_loss(logits: Tensor, sides: Tensor) -> Tensor:
-    """Return (N,) cross-entropies of the two bins around each of the four distances; logits (N, 4 * BINS), sides (N, 4)."""
+    """Return (N,) cross-entropies of the two bins around each distance; logits (N, 4 * BINS), sides (N, 4)."""
     sides = sides.clamp(0, BINS - 1 - 0.01)
     low = sides.floor()
     high_weight = sides - low

@@ -4,6 +4,8 @@ Neck after Liu et al., "Path Aggregation Network", CVPR 2018, on depthwise-separ
 PP-PicoDet, arXiv 2111.00902). Head after Li et al., "Generalized Focal Loss", NeurIPS 2020: distances as distributions.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,22 +52,25 @@ class AnchorFreeHead(nn.Module):
         super().__init__()
         self.towers = nn.ModuleList(
             nn.ModuleList(nn.Sequential(separable(width), separable(width)) for _ in range(2)) for _ in STRIDES
-        )
-        self.classify = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in STRIDES)
-        self.regress = nn.ModuleList(nn.Conv2d(width, 4 * BINS, 1) for _ in STRIDES)
-        for layer in self.classify:
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.constant_(layer.bias, -torch.logit(torch.tensor(1 - PRIOR)).item())
-        for layer in self.regress:
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+        )  # of classes, of boxes
+        self.classify = nn.ModuleList(_last(width, classes, -math.log((1 - PRIOR) / PRIOR)) for _ in STRIDES)
+        self.regress = nn.ModuleList(_last(width, 4 * BINS, 0.0) for _ in STRIDES)
 
     def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         logits, distances = [], []
         for i, x in enumerate(levels):
-            logits.append(self.classify[i](self.towers[i][0](x)).flatten(2))
-            distances.append(self.regress[i](self.towers[i][1](x)).flatten(2))
+            logits.append(self.classify[i](self.towers.get_submodule(f"{i}.0")(x)).flatten(2))
+            distances.append(self.regress[i](self.towers.get_submodule(f"{i}.1")(x)).flatten(2))
         return [level.transpose(1, 2) for level in logits], [level.transpose(1, 2) for level in distances]
+
+
+def _last(width: int, outputs: int, bias: float) -> nn.Conv2d:
+    """Return a last layer that starts near a constant."""
+    layer = nn.Conv2d(width, outputs, 1)
+    nn.init.normal_(layer.weight, std=0.01)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, bias)
+    return layer
 
 
 class DetectorNet(nn.Module):
@@ -90,7 +95,7 @@ class DetectorNet(nn.Module):
         return levels
 
 
-def make_points(height: Tensor | int, width: Tensor | int) -> tuple[Tensor, Tensor]:
+def make_points(height: int, width: int) -> tuple[Tensor, Tensor]:
     """Return the (P, 2) x y centres in pixels and (P,) strides of the points of an input of that size."""
     points, strides = [], []
     for stride in STRIDES:

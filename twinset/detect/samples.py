@@ -1,4 +1,4 @@
-"""What the detector trains on: every source read into samples that hold their pixels and say which classes they label."""
+"""What the detector trains on: each source read into samples that say which classes they label."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,11 +87,12 @@ def feed_samples(feed: Feed, categories: Sequence[str], taxonomy: Taxonomy) -> l
 def classed_samples(images: Classed, categories: Sequence[str]) -> list[Sample]:
     """Return samples of photos of one garment each whose box is to be found."""
 
-    def load(entry: tuple[Path, str]) -> Sample:
+    def load(entry: tuple[Path, str | None]) -> Sample:
         pixels, _ = _shrunken(read_image(entry[0]))
-        mask = _mask({entry[1]}, categories)
+        wanted = categories.index(str(entry[1]))
+        mask = _mask({str(entry[1])}, categories)
         none = np.zeros(0, np.int64)
-        return Sample(pixels, np.zeros((0, 4), np.float32), none, mask, False, categories.index(entry[1]))
+        return Sample(pixels, np.zeros((0, 4), np.float32), none, mask, False, wanted)
 
     return _map(load, [(e.path, e.category) for e in images if e.category in categories])
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from twinset.backbone import EfficientNetLite, load_imagenet
 from twinset.detect.augment import AugmentSettings, Batch, make_batch
@@ -138,7 +137,7 @@ def train_detector(
                     f"{out}: the loss is {loss.item()} at step {state['step']}; lower --learning-rate and rerun"
                 )
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], 10.0)
             optimizer.step()
             state["step"] += 1
@@ -178,7 +177,8 @@ def build_net(settings: TrainSettings, classes: int, start_from: Path | None = N
     """Return the network with ImageNet's backbone, or with an exported detector's weights where they fit."""
     backbone = EfficientNetLite(settings.backbone) if start_from else load_imagenet(settings.backbone)
     backbone.freeze(settings.frozen_blocks)
-    net = DetectorNet(backbone, classes).to(memory_format=torch.channels_last)
+    net = DetectorNet(backbone, classes)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start_from:
         stored, own = read_weights(start_from), net.state_dict()
         fitting = {name: tensor for name, tensor in stored.items() if name in own and own[name].shape == tensor.shape}

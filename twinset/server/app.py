@@ -146,7 +146,11 @@ def _add_search(app: FastAPI, settings: ServerSettings) -> None:
         return decode_image(data or b"", "photo", settings.max_bytes, settings.max_pixels)
 
     @app.post(
-        "/v1/search", tags=["search"], response_model=SearchAnswer, responses=PROBLEMS, openapi_extra=form_of(search=True)
+        "/v1/search",
+        tags=["search"],
+        response_model=SearchAnswer,
+        responses=PROBLEMS,
+        openapi_extra=form_of(search=True),
     )
     async def search(request: Request) -> JSONResponse:
         """The items in a photo, each with the products most like it."""
@@ -167,7 +171,11 @@ def _add_search(app: FastAPI, settings: ServerSettings) -> None:
         return JSONResponse(await _engine(request).run(work))
 
     @app.post(
-        "/v1/detect", tags=["search"], response_model=DetectAnswer, responses=PROBLEMS, openapi_extra=form_of(search=False)
+        "/v1/detect",
+        tags=["search"],
+        response_model=DetectAnswer,
+        responses=PROBLEMS,
+        openapi_extra=form_of(search=False),
     )
     async def detect(request: Request) -> JSONResponse:
         """The items in a photo."""
@@ -182,7 +190,9 @@ def _add_search(app: FastAPI, settings: ServerSettings) -> None:
 
 
 def _add_products(app: FastAPI) -> None:
-    not_found = {404: {"description": "No product has this id", **{"content": PROBLEMS[422]["content"]}}}
+    not_found: dict[int | str, dict[str, Any]] = {
+        404: {"description": "No product has this id", **{"content": PROBLEMS[422]["content"]}}
+    }
 
     @app.get(
         "/v1/products/{product_id}/similar",
@@ -251,7 +261,9 @@ def _add_page(app: FastAPI, settings: ServerSettings) -> None:
             }
         )
 
-    @app.get("/v1/samples/{number}", tags=["service"], response_class=Response, responses={404: {"description": "None"}})
+    @app.get(
+        "/v1/samples/{number}", tags=["service"], response_class=Response, responses={404: {"description": "None"}}
+    )
     async def sample(number: int) -> Response:
         """A photo to try."""
         if not 0 <= number < len(settings.samples):

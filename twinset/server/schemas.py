@@ -26,7 +26,9 @@ class HitAnswer(BaseModel):
 class DetectedItem(BaseModel):
     category: str | None = Field(description="None where a box shows nothing the detector knows.", examples=["top"])
     score: float | None = Field(examples=[0.91])
-    box: list[float] = Field(description="x1, y1, x2, y2 in pixels after EXIF rotation.", examples=[[88.0, 120.5, 260, 330]])
+    box: list[float] = Field(
+        description="x1, y1, x2, y2 in pixels after EXIF rotation.", examples=[[88.0, 120.5, 260, 330]]
+    )
     colours: list[ColourAnswer]
 
 
@@ -68,7 +70,10 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    status: {
+        "description": text,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
     for status, text in (
         (413, "Too many bytes or pixels"),
         (415, "Not an image we read"),

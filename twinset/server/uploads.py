@@ -1,6 +1,7 @@
 """Read what a client sends: a multipart form with limits on every part, kept in memory, never on disk."""
 
 import math
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -66,7 +67,7 @@ def wrong(name: str, expected: str, found: str) -> UsageError:
 
 
 async def read_form(request: Request, max_bytes: int) -> PhotoForm:
-    """Return a request's form. Raises ImageTooLarge as soon as more bytes came than may, UsageError for another body."""
+    """Return a request's form. Raises ImageTooLarge once more bytes came than may, UsageError for another body."""
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "multipart/form-data":
         raise wrong("body", "multipart/form-data with a photo or a url", kind or "no content type")
@@ -75,7 +76,7 @@ async def read_form(request: Request, max_bytes: int) -> PhotoForm:
     if said.isdigit() and int(said) > limit:
         raise _too_large(max_bytes, int(said))
 
-    async def limited():  # type: ignore[no-untyped-def]
+    async def limited() -> AsyncGenerator[bytes, None]:
         size = 0
         async for chunk in request.stream():
             size += len(chunk)
