@@ -1,76 +1,50 @@
 """The command line: parse, call one library function, print. Results on stdout, everything else on stderr."""
 
-import json
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from twinset import __version__
 from twinset.boxes import parse_box
+from twinset.cli_base import (
+    CATEGORY,
+    FILE,
+    Cli,
+    hit_lines,
+    html_option,
+    item_line,
+    json_option,
+    k_option,
+    model_option,
+    options,
+    print_json,
+    report_error,
+    store_option,
+    threads_option,
+    where_option,
+)
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_train import train
-from twinset.errors import TwinsetError, UsageError
+from twinset.errors import DataError, UsageError
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Cli(click.Group):
-    """Ends expected errors as one line on stderr: exit 2 for wrong usage, 1 for what is wrong with data."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UsageError as exc:
-            _fail(exc, 2)
-        except TwinsetError as exc:
-            _fail(exc, 1)
-
-
-def _fail(problem: object, code: int) -> None:
-    click.echo(f"Error: {' '.join(str(problem).split())}", err=True)
-    raise SystemExit(code)
+photo_arguments = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a stream somebody put in its place
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         cli()
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-store_option = click.option(
-    "--store", envvar="TWINSET_STORE", default="twinset-store", show_default=True, help="The store's folder or URI."
-)
-model_option = click.option(
-    "--model", default="default", show_default=True, help="Weights: default, or a folder that holds them."
-)
-threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), help="CPU threads to use; by default all this container may use."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-where_option = click.option(
-    "--where",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Keep products for which this holds; repeat to add conditions.",
-)
-k_option = click.option("--k", type=click.IntRange(1, 1000), default=24, show_default=True, help="Hits an item.")
-image_arguments = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,9 +54,9 @@ def cli() -> None:
 
 
 @cli.command()
-@image_arguments
+@photo_arguments
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Show items from this score on. [default: the model's]")
-@_options(json_option, model_option, threads_option)
+@options(json_option, model_option, threads_option)
 def detect(paths: Sequence[str], min_score: float | None, as_json: bool, model: str, threads: int | None) -> None:
     """Print the items in photos, best first. Folders are walked.
 
@@ -97,20 +71,30 @@ def detect(paths: Sequence[str], min_score: float | None, as_json: bool, model: 
         for name, image in photos:
             items = detect_image(image, models, min_score)
             if as_json:
-                _print_json(detect_json(_size_wh(image), items, name))
+                print_json(detect_json(_size_wh(image), items, name))
             else:
-                click.echo(f"{name}: {len(items)} items")
+                click.echo(_photo_line(name, items))
                 for item in items:
-                    click.echo(f"  {_item_line(item)}")
+                    click.echo(f"  {item_line(item)}")
 
 
 @cli.command()
-@click.argument("feed", type=click.Path(path_type=Path))
+@click.argument("feed", type=FILE)
 @click.option("--strict", is_flag=True, help="Stop at the first bad row or unreadable image instead of going on.")
 @click.option("--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="Read a feed's column as another field.")
-@_options(store_option, model_option, threads_option, json_option)
+@click.option(
+    "--allow-private", is_flag=True, help="Fetch images from private addresses too: only for a feed you trust."
+)
+@options(store_option, model_option, threads_option, json_option)
 def index(
-    feed: Path, strict: bool, mapping: Sequence[str], store: str, model: str, threads: int | None, as_json: bool
+    feed: Path,
+    strict: bool,
+    mapping: Sequence[str],
+    allow_private: bool,
+    store: str,
+    model: str,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Put a feed's products into the store; a second run does only what changed.
 
@@ -124,12 +108,15 @@ def index(
     rename = dict(_pair(entry) for entry in mapping)
     models = load_models(model, threads)
     with terminal_progress("indexing") as progress:
-        report = index_feed(feed, store, models, rename=rename, strict=strict, progress=progress)
+        report = index_feed(
+            feed, store, models, rename=rename, strict=strict, progress=progress, allow_private=allow_private
+        )
     if as_json:
-        _print_json(index_json(report))
+        print_json(index_json(report))
         return
     for row in report.failed:
-        click.echo(f"{feed}:{row.line}: {row.product_id or 'no id'}: {row.reason}", err=True)
+        named = f" product {row.product_id}:" if row.product_id else ""
+        click.echo(f"{feed}:{row.line}:{named} {row.reason}", err=True)
     click.echo(
         f"{report.products} products: {report.indexed} indexed, {report.unchanged} unchanged, "
         f"{len(report.failed)} failed, in {report.seconds:.1f} s"
@@ -137,13 +124,12 @@ def index(
 
 
 @cli.command()
-@image_arguments
-@_options(store_option, k_option)
-@click.option("--category", help="Keep items of this category; with --box the category of the crop.")
+@photo_arguments
+@options(store_option, k_option)
+@click.option("--category", type=CATEGORY, help="Keep items of this category; with --box the category of the crop.")
 @click.option("--box", metavar="X1,Y1,X2,Y2", help="Search this part of the one photo, in pixels after rotation.")
 @click.option("--whole", is_flag=True, help="Search the whole photo, over all categories.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with the pictures.")
-@_options(where_option, json_option, model_option, threads_option)
+@options(where_option, html_option, json_option, model_option, threads_option)
 def search(
     paths: Sequence[str],
     store: str,
@@ -151,8 +137,8 @@ def search(
     category: str | None,
     box: str | None,
     whole: bool,
-    html: Path | None,
     where: Sequence[str],
+    html: Path | None,
     as_json: bool,
     model: str,
     threads: int | None,
@@ -165,11 +151,7 @@ def search(
     from twinset.search_page import write_search_page
     from twinset.shop import open_shop
 
-    corners = parse_box(box) if box else None
-    if corners and whole:
-        raise UsageError("expected --box or --whole, found both; leave one out", field="whole")
-    if corners and (len(paths) != 1 or Path(paths[0]).is_dir()):
-        raise UsageError(f"--box: expected exactly one photo, found {len(paths)} paths or a folder", field="box")
+    corners = _check_search(paths, category, box, whole, where)
     shop = open_shop(store, model, threads)
     shown = []
     with _Photos(paths) as photos:
@@ -178,12 +160,13 @@ def search(
             if html:
                 shown.append((name, image, items))
             if as_json:
-                _print_json(search_json(_size_wh(image), items, name))
+                print_json(search_json(_size_wh(image), items, name))
             else:
-                click.echo(f"{name}: {len(items)} items")
+                click.echo(_photo_line(name, items))
                 for item in items:
-                    click.echo(f"  {_item_line(item)}")
-                    _print_hits(item.hits, "    ")
+                    click.echo(f"  {item_line(item)}")
+                    for line in hit_lines(item.hits, "    "):
+                        click.echo(line)
         if html:
             write_search_page(html, shown)
             click.echo(f"wrote {html}", err=True)
@@ -192,26 +175,33 @@ def search(
 @cli.command()
 @click.argument("product_id")
 @click.option("--shop", "shop_name", default="default", show_default=True, help="The shop the product belongs to.")
-@_options(store_option, k_option, where_option, json_option)
-def similar(product_id: str, shop_name: str, store: str, k: int, where: Sequence[str], as_json: bool) -> None:
+@options(store_option, k_option, where_option, json_option)
+@click.option("--model", help="Refuse a store that was filled by another model than this. [default: any will do]")
+def similar(
+    product_id: str, shop_name: str, store: str, k: int, where: Sequence[str], as_json: bool, model: str | None
+) -> None:
     """Print the products most similar to one of the store's.
 
     Example: twinset similar 1563 --store shop --where colour=blue
     """
     from twinset.answers import similar_json
+    from twinset.models import model_folder, model_version
     from twinset.recommend import similar_products
-    from twinset.store import open_store
+    from twinset.store import open_store, parse_where
 
-    hits = similar_products(product_id, open_store(store), shop=shop_name, k=k, where=where)
+    parse_where(where)  # what is wrong with the command comes before what is wrong with the store
+    opened = open_store(store, model_version(model_folder(model)) if model else None)
+    hits = similar_products(product_id, opened, shop=shop_name, k=k, where=where)
     if as_json:
-        _print_json(similar_json(product_id, hits))
-    else:
-        click.echo(f"{product_id}: {len(hits)} similar products")
-        _print_hits(hits, "  ")
+        print_json(similar_json(product_id, hits))
+        return
+    click.echo(f"{product_id}: {len(hits)} similar products")
+    for line in hit_lines(hits, "  "):
+        click.echo(line)
 
 
 @cli.command()
-@_options(store_option, model_option, threads_option)
+@options(store_option, model_option, threads_option)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen on.")
 def serve(store: str, model: str, threads: int | None, host: str, port: int) -> None:
@@ -221,14 +211,15 @@ def serve(store: str, model: str, threads: int | None, host: str, port: int) -> 
     """
     from twinset.server.run import serve as run
 
-    run(store, model=model, threads=threads, host=host, port=port)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(store, model=model, threads=threads, host=host, port=port)
 
 
 @cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen on.")
 @click.option("--no-open", is_flag=True, help="Print the page's address without opening it.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the drawn shop.")
-@model_option
+@options(model_option)
 def demo(port: int, no_open: bool, folder: Path | None, model: str) -> None:
     """Draw a sample shop, index it and open its page: no data, no network.
 
@@ -236,7 +227,8 @@ def demo(port: int, no_open: bool, folder: Path | None, model: str) -> None:
     """
     from twinset.demo import run_demo
 
-    run_demo(port, not no_open, folder, model)
+    with contextlib.suppress(KeyboardInterrupt):
+        run_demo(port, not no_open, folder, model)
 
 
 @cli.command()
@@ -246,18 +238,20 @@ def models(as_json: bool) -> None:
 
     Example: twinset models
     """
+    from twinset.detect.detector import load_config
     from twinset.models import model_folder, model_names, model_version
 
     for name in model_names():
         folder = model_folder(name)
-        facts = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
+        categories = load_config(folder / "detector.json").categories
         size = sum(file.stat().st_size for file in folder.glob("*.onnx"))
-        entry = {"name": name, "version": model_version(folder), "bytes": size, "categories": facts["categories"]}
+        card = folder / "card.md"
+        entry = {"name": name, "version": model_version(folder), "bytes": size, "categories": categories}
         if as_json:
-            _print_json(entry)
+            print_json(entry | {"card": str(card)})
         else:
-            click.echo(f"{name}  {entry['version']}  {size / 1e6:.1f} MB  {len(facts['categories'])} categories")
-            click.echo(f"  card: {folder / 'card.md'}")
+            click.echo(f"{name}  {entry['version']}  {size / 1e6:.1f} MB  {len(categories)} categories")
+            click.echo(f"  card: {card}")
 
 
 cli.add_command(train)
@@ -281,44 +275,49 @@ class _Photos:
             raise SystemExit(1)
 
     def _read(self) -> Iterator[tuple[str, Any]]:
-        from twinset.errors import DataError
         from twinset.images import read_image, walk_images
 
+        empty = True
         for name, path in walk_images(self.paths):
+            empty = False
             try:
                 image = read_image(path)
             except DataError as exc:
-                click.echo(f"Error: {' '.join(str(exc).split())}", err=True)
+                report_error(exc)
                 self.failed += 1
                 continue
             yield name, image
+        if empty:
+            raise DataError(f"{', '.join(self.paths)}: expected photos, found a folder without any; check the path")
+
+
+def _check_search(
+    paths: Sequence[str], category: str | None, box: str | None, whole: bool, where: Sequence[str]
+) -> tuple[float, float, float, float] | None:
+    """Return --box as numbers. Raises UsageError for what can't be asked, before models and a store are loaded."""
+    from twinset.images import walk_images
+    from twinset.store import parse_where
+
+    parse_where(where)
+    corners = None if box is None else parse_box(box)
+    if whole and (corners or category):
+        other = "--box" if corners else "--category"
+        raise UsageError(f"--whole: expected no {other} beside it, found both; leave one out", field="whole")
+    if corners and (count := len(list(walk_images(paths)))) != 1:
+        raise UsageError(f"--box: expected exactly one photo, found {count}; search them one by one", field="box")
+    return corners
 
 
 def _size_wh(image: Any) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
 
 
+def _photo_line(name: str, items: Sequence[Any]) -> str:
+    return f"{name}: {len(items)} item{'' if len(items) == 1 else 's'}"
+
+
 def _pair(entry: str) -> tuple[str, str]:
     column, separator, name = entry.partition("=")
     if not separator or not column or not name:
-        raise UsageError(f"map: expected COLUMN=FIELD, found {entry!r}", field="map")
+        raise UsageError(f"--map: expected COLUMN=FIELD, found {entry!r}", field="map")
     return column, name
-
-
-def _item_line(item: Any) -> str:
-    colours = ", ".join(f"{colour.name} {colour.share:.0%}" for colour in item.colours)
-    box = ",".join(f"{side:.0f}" for side in item.box)
-    name = item.category or "any category"
-    score = "     " if item.score is None else f"{item.score:.3f}"
-    return f"{name:<10} {score}  {box:<20} {colours}"
-
-
-def _print_hits(hits: Sequence[Any], indent: str) -> None:
-    for hit in hits:
-        product = hit.product
-        price = "" if product.price is None else f"{product.price:g} {product.currency or ''}".strip()
-        click.echo(f"{indent}{hit.score:.3f}  {hit.product_id:<12} {price:>10}  {product.title}")
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -7,12 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
+from twinset.cli_base import FILE, FOLDER, NEW_FILE
 from twinset.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-OUT = click.Path(dir_okay=False, path_type=Path)
 
 
 def _common(function: F) -> F:
@@ -20,7 +18,7 @@ def _common(function: F) -> F:
         click.option("--model", default="default", show_default=True, help="Weights: default, or a folder."),
         click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use."),
         click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object."),
-        click.option("--html", type=OUT, help="Write a page with the worst failures as pictures."),
+        click.option("--html", type=NEW_FILE, help="Write a page with the worst failures as pictures."),
     ]
     for option in reversed(options):
         function = option(function)

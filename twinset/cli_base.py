@@ -1,0 +1,177 @@
+"""What every command shares: how errors end, the options that mean the same everywhere, and JSON on stdout."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from twinset.errors import DataError, TwinsetError, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+STOPPED = 130  # the shell's code for Ctrl-C
+
+
+class Cli(click.Group):
+    """Ends expected errors as one line on stderr: exit 2 for wrong usage, 1 for what is wrong with data."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        extra["standalone_mode"] = False  # click's own way takes three lines
+        try:
+            code = super().main(*args, **extra)
+        except click.exceptions.NoArgsIsHelpError as exc:
+            exc.show()
+            raise SystemExit(2) from None
+        except click.UsageError as exc:
+            fail(f"{exc.format_message()} See {exc.ctx.command_path if exc.ctx else 'twinset'} --help", 2)
+        except click.ClickException as exc:
+            fail(exc.format_message(), exc.exit_code)
+        except click.Abort:
+            click.echo("stopped", err=True)
+            raise SystemExit(STOPPED) from None
+        except UsageError as exc:
+            fail(exc, 2)
+        except TwinsetError as exc:
+            fail(exc, 1)
+        except BrokenPipeError:
+            raise
+        except OSError as exc:  # a full disk, a terminal that's gone
+            where = f"{exc.filename}: " if exc.filename else ""
+            fail(f"{where}{exc.strerror or exc}", 1)
+        raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def report_error(problem: object) -> None:
+    """Print an error's line on stderr."""
+    click.echo(f"Error: {' '.join(str(problem).split())}", err=True)
+
+
+def fail(problem: object, code: int) -> NoReturn:
+    """Print an error's line and end."""
+    report_error(problem)
+    raise SystemExit(code)
+
+
+def print_json(value: object) -> None:
+    """Print one line of JSON. What stdout's encoding can't write is escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a file's name that is no UTF-8, or a terminal that isn't
+        text = json.dumps(value, allow_nan=False)
+    click.echo(text)
+
+
+class _Existing(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions
+    """A path to a file or a folder. One that is missing is wrong data, exit code 1, where click says wrong usage."""
+
+    def __init__(self, kind: str) -> None:
+        self.name = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        try:
+            there = path.is_dir() if self.name == "folder" else path.is_file()
+            found = "something else" if path.exists() else "nothing"
+        except (OSError, ValueError) as exc:  # not allowed; a null character
+            there, found = False, str(exc)
+        if not there:
+            raise DataError(f"{path}: expected a {self.name}, found {found}; check the path")
+        return path
+
+
+FILE = _Existing("file")
+FOLDER = _Existing("folder")
+
+
+class _NewFile(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions
+    """A path that a file can be written to, asked before minutes of work."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if path.is_dir() or not path.parent.is_dir():
+            found = "a folder" if path.is_dir() else f"no folder {path.parent}"
+            raise DataError(f"{path}: expected a file that can be written, found {found}; check the path")
+        return path
+
+
+NEW_FILE = _NewFile()
+
+
+class _Category(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions
+    """One of the taxonomy's categories."""
+
+    name = "category"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from twinset.taxonomy import default_taxonomy
+
+        names = ", ".join(default_taxonomy().names)
+        if value not in default_taxonomy().names:
+            raise UsageError(f"--category: expected one of {names}; found {value!r}", field="category")
+        return str(value)
+
+
+CATEGORY = _Category()
+
+
+def options(*chosen: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator of several options, shown in this order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(chosen):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+store_option = click.option(
+    "--store",
+    envvar="TWINSET_STORE",
+    show_envvar=True,
+    default="twinset-store",
+    show_default=True,
+    help="The store's folder.",
+)
+model_option = click.option(
+    "--model", default="default", show_default=True, help="Weights: a name that `twinset models` lists, or a folder."
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads to use; by default all this container may use."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+html_option = click.option("--html", type=NEW_FILE, help="Write a page with the pictures, complete in itself.")
+where_option = click.option(
+    "--where",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Keep products for which this holds; repeat to add conditions.",
+)
+k_option = click.option("--k", type=click.IntRange(1, 1000), default=24, show_default=True, help="Hits an item.")
+
+
+def item_line(item: Any) -> str:
+    """Return an item of a photo as a line of a table."""
+    colours = ", ".join(f"{colour.name} {colour.share:.0%}" for colour in item.colours)
+    box = ",".join(f"{side:.0f}" for side in item.box)
+    score = "" if item.score is None else f"{item.score:.3f}"
+    return f"{item.category or 'any category':<12} {score:<5}  {box:<19}  {colours}".rstrip()
+
+
+def hit_lines(hits: Sequence[Any], indent: str) -> list[str]:
+    """Return hits as the lines of a table."""
+    prices = [
+        "" if p.price is None else f"{p.price:,.2f} {p.currency or ''}".strip() for p in (h.product for h in hits)
+    ]
+    id_width = max((len(hit.product_id) for hit in hits), default=0)
+    price_width = max(map(len, prices), default=0)
+    lines = []
+    for hit, price in zip(hits, prices, strict=True):
+        title = " ".join(hit.product.title.split())
+        lines.append(f"{indent}{hit.score:.3f}  {hit.product_id:<{id_width}}  {price:>{price_width}}  {title}".rstrip())
+    return lines
