@@ -2,21 +2,37 @@
 
 import numpy as np
 
-from twinset.bench.yardstick import percentiles, print_results, time_ms, yardstick_ms
+from twinset.bench.timing import percentiles, print_results, time_ms
+from twinset.bench.yardstick import yardstick_ms
+from twinset.data.drawn import draw_look
+from twinset.describe.encoder import Encoder, cut_items
 from twinset.models import load_models
+from twinset.types import Image
 
 BATCHES = (1, 3, 8, 16)
 
 
-def run(model: str, threads: int) -> None:
+def run(model: str, threads: int, repeats: int = 40) -> None:
     """Print milliseconds a crop by batch."""
     encoder = load_models(model, threads).encoder
-    rng = np.random.default_rng(0)
+    crops = _drawn_crops(max(BATCHES))
     yardstick = yardstick_ms()
     rows = []
     for batch in BATCHES:
-        crops = [rng.integers(0, 256, (240, 160, 3), np.uint8) for _ in range(batch)]
-        p50, p95 = percentiles(time_ms(lambda some=crops: encoder.describe(some)))  # type: ignore[misc]
+        p50, p95 = percentiles(_times(encoder, crops[:batch], repeats))
         rows.append((batch, p50 / batch, p95 / batch, p50 / batch / yardstick))
     header = ("batch", "p50_ms_a_crop", "p95_ms_a_crop", "of_yardstick")
     print_results("encoder", header, rows, model=model, threads=threads, yardstick_ms=yardstick)
+
+
+def _times(encoder: Encoder, crops: list[Image], repeats: int) -> list[float]:
+    return time_ms(lambda: encoder.describe(crops), repeats)
+
+
+def _drawn_crops(count: int) -> list[Image]:
+    rng = np.random.default_rng(0)
+    crops: list[Image] = []
+    while len(crops) < count:
+        look = draw_look(rng)
+        crops += cut_items(look.image, look.boxes)
+    return crops[:count]

@@ -4,59 +4,72 @@ The service runs in a process of its own, as in a shop; the client's share of th
 """
 
 import http.client
+import itertools
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from twinset.bench.yardstick import THREADS, open_yardstick, percentiles, print_results, time_ms
+from twinset.bench.timing import percentiles, print_results, time_ms
+from twinset.bench.yardstick import THREADS, open_yardstick
 from twinset.errors import DataError
+from twinset.images import read_image_bytes
 
 START_S = 60.0
+PASSES = 20  # of the yardstick, before and after
 
 
 def run(photos: Sequence[Path], store: str, model: str, threads: int, requests: int) -> None:
-    """Print p50 and p95 of searches with the photos in turn, beside the yardstick before and after."""
+    """Print p50 and p95 of searches with the photos in turn, beside the yardstick, timed before and after."""
+    bodies = [_body(read_image_bytes(photo)) for photo in photos]
     yardstick = open_yardstick()
-    before = time_ms(yardstick, 20)
-    command = [sys.executable, "-c", "from twinset.cli import main; main()", "serve", "--port", "0"]
-    command += ["--store", store, "--model", model, "--threads", str(threads)]
-    service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    passes = time_ms(yardstick, PASSES)
+    service = subprocess.Popen(_command(store, model, threads), stdout=subprocess.PIPE, text=True)
     try:
-        assert service.stdout
-        line = service.stdout.readline()
-        if "http://" not in line:
-            raise DataError(f"expected the service to start on {store}, found exit code {service.wait(START_S)}")
-        host = line.rpartition("http://")[2].strip()
-        bodies = [_body(photo.read_bytes()) for photo in photos]
-        connection = http.client.HTTPConnection(host)
-        turn = iter(range(10**9))
-
-        def search() -> None:
-            kind, body = bodies[next(turn) % len(bodies)]
-            connection.request("POST", "/v1/search", body, {"Content-Type": kind})
-            response = connection.getresponse()
-            answer = response.read()
-            if response.status != 200:
-                raise DataError(f"expected status 200, found {response.status}: {answer[:200]!r}")
-
-        times = time_ms(search, requests, warm_up=5)
+        times = _search_times(_address(service, store), bodies, requests)
     finally:
         service.terminate()
         service.wait(30)
-    time.sleep(0.5)
-    after = time_ms(yardstick, 20)
-    yardstick_ms = percentiles(before + after)[0]
+    passes += time_ms(yardstick, PASSES)
     p50, p95 = percentiles(times)
-    rows = [
-        ("POST /v1/search", p50, p95, p50 / yardstick_ms),
-        ("ViT-B/16, one pass", *percentiles(before + after), 1.0),
-    ]
+    yardstick_ms = percentiles(passes)[0]
+    rows = [("POST /v1/search", p50, p95, p50 / yardstick_ms), ("ViT-B/16, one pass", *percentiles(passes), 1.0)]
     header = ("what", "p50_ms", "p95_ms", "of_yardstick")
     facts = {"photos": len(photos), "requests": requests, "threads": threads, "yardstick_threads": THREADS}
-    print_results("search", header, rows, model=model, **facts)
+    print_results("search", header, rows, model=model, **facts, yardstick_ms=yardstick_ms)
+
+
+def _command(store: str, model: str, threads: int) -> list[str]:
+    service = [sys.executable, "-c", "from twinset.cli import main; main()", "serve", "--port", "0"]
+    return [*service, "--store", store, "--model", model, "--threads", str(threads)]
+
+
+def _address(service: subprocess.Popen[str], store: str) -> str:
+    """Return host:port of a service that has started. Raises DataError when it hasn't; it has said why on stderr."""
+    assert service.stdout
+    for line in service.stdout:
+        if "http://" in line:
+            return line.rpartition("http://")[2].strip().rstrip("/")
+    raise DataError(f"expected the service to start on {store}, found exit code {service.wait(START_S)}")
+
+
+def _search_times(address: str, bodies: Sequence[tuple[str, bytes]], requests: int) -> list[float]:
+    connection = http.client.HTTPConnection(address, timeout=START_S)
+    turn = itertools.cycle(bodies)
+
+    def search() -> None:
+        kind, body = next(turn)
+        connection.request("POST", "/v1/search", body, {"Content-Type": kind})
+        response = connection.getresponse()
+        answer = response.read()
+        if response.status != 200:
+            raise DataError(f"expected status 200, found {response.status}: {answer[:200]!r}")
+
+    try:
+        return time_ms(search, requests)
+    finally:
+        connection.close()
 
 
 def _body(photo: bytes) -> tuple[str, bytes]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twinset.bench.yardstick import percentiles, print_results, yardstick_ms
+from twinset.bench.timing import percentiles, print_results
+from twinset.bench.yardstick import yardstick_ms
 from twinset.store import open_store, parse_where
 from twinset.store.base import DIM, Entry
 from twinset.taxonomy import default_taxonomy

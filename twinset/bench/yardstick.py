@@ -1,159 +1,200 @@
 """The yardstick of every benchmark: one forward pass of a ViT-B/16-size encoder.
 
-Machines differ, so a time alone says little: it is given beside this. The network has seeded random weights
-(Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, table 1: 12 layers, 768 wide, 12 heads, patches
-of 16), 224x224, batch 1, ONNX Runtime fp32, 2 threads.
+Machines differ, so a time alone says little: it is given beside this one. The network is the real thing with seeded
+random weights (Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, table 1): 224x224, batch 1, ONNX Runtime
+fp32, 2 threads. It is written as ONNX here, without the onnx package, so that a shop can run it on a bare install.
 """
 
-import json
-import platform
+import math
 import statistics
-import subprocess
-import time
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
-from twinset.errors import MissingExtra
-from twinset.runtime import cpu_threads
+from twinset.bench.timing import time_ms
 
-LAYERS, WIDTH, HEADS, PATCH, SIDE = 12, 768, 12, 16, 224
 THREADS = 2
+OPSET = 20  # the first with Gelu
+IR_VERSION = 9
+_FLOAT, _INT64, _EXTERNAL = 1, 7, 1  # TensorProto's
+_INT, _INTS = 2, 7  # AttributeProto's
 
 
-def build_yardstick() -> bytes:
-    """Return the yardstick as an ONNX model. Raises MissingExtra without onnx."""
-    try:
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError as exc:
-        raise MissingExtra("onnx", "train") from exc
-    rng = np.random.default_rng(0)
-    nodes: list[Any] = []
-    weights: list[Any] = []
-    tokens = (SIDE // PATCH) ** 2 + 1
+@dataclass(frozen=True, slots=True)
+class VitSize:
+    """ViT-B/16's by default."""
 
-    def weight(name: str, *shape: int) -> str:
-        scale = 0.02 if len(shape) > 1 else 0.0
-        weights.append(numpy_helper.from_array((rng.standard_normal(shape) * scale).astype(np.float32), name))
-        return name
+    layers: int = 12
+    width: int = 768
+    heads: int = 12
+    patch: int = 16  # pixels of a side
+    side: int = 224
 
-    def constant(name: str, values: list[int] | NDArray[np.float32]) -> str:
-        array = np.array(values, np.int64) if isinstance(values, list) else values
-        weights.append(numpy_helper.from_array(array, name))
-        return name
-
-    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def linear(x: str, name: str, c_in: int, c_out: int) -> str:
-        product = node("MatMul", [x, weight(f"{name}.w", c_in, c_out)], f"{name}.product")
-        return node("Add", [product, weight(f"{name}.b", c_out)], f"{name}.out")
-
-    def norm(x: str, name: str) -> str:
-        scale = constant(f"{name}.scale", np.ones(WIDTH, np.float32))
-        return node("LayerNormalization", [x, scale, weight(f"{name}.bias", WIDTH)], f"{name}.out", epsilon=1e-6)
-
-    split = constant("split", [1, tokens, HEADS, WIDTH // HEADS])
-    joined = constant("joined", [1, tokens, WIDTH])
-    root = constant("root", np.array(np.sqrt(WIDTH // HEADS), np.float32))
-    patches = node(
-        "Conv",
-        ["pixels", weight("patch.w", WIDTH, 3, PATCH, PATCH)],
-        "patches",
-        kernel_shape=[PATCH] * 2,
-        strides=[PATCH] * 2,
-    )
-    flat = node("Reshape", [patches, constant("flat", [1, WIDTH, tokens - 1])], "flat.out")
-    x = node("Transpose", [flat], "tokens", perm=[0, 2, 1])
-    x = node("Concat", [weight("class", 1, 1, WIDTH), x], "with.class", axis=1)
-    x = node("Add", [x, weight("position", 1, tokens, WIDTH)], "positioned")
-    for i in range(LAYERS):
-        inner = norm(x, f"{i}.norm1")
-        heads = []
-        for part, perm in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
-            projected = linear(inner, f"{i}.{part}", WIDTH, WIDTH)
-            shaped = node("Reshape", [projected, split], f"{i}.{part}.split")
-            heads.append(node("Transpose", [shaped], f"{i}.{part}.heads", perm=perm))
-        scores = node("Div", [node("MatMul", heads[:2], f"{i}.qk"), root], f"{i}.scores")
-        mixed = node("MatMul", [node("Softmax", [scores], f"{i}.shares", axis=-1), heads[2]], f"{i}.mixed")
-        together = node("Reshape", [node("Transpose", [mixed], f"{i}.back", perm=[0, 2, 1, 3]), joined], f"{i}.joined")
-        x = node("Add", [x, linear(together, f"{i}.proj", WIDTH, WIDTH)], f"{i}.mid")
-        hidden = linear(norm(x, f"{i}.norm2"), f"{i}.fc1", WIDTH, 4 * WIDTH)
-        active = node("Gelu", [hidden], f"{i}.gelu")
-        x = node("Add", [x, linear(active, f"{i}.fc2", 4 * WIDTH, WIDTH)], f"{i}.end")
-    node("Gather", [norm(x, "norm"), constant("first", [0])], "embedding", axis=1)
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, SIDE, SIDE])
-    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, 1, WIDTH])
-    graph = helper.make_graph(nodes, "vit_b_16", [pixels], [embedding], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    data: bytes = model.SerializeToString()
-    return data
+    @property
+    def tokens(self) -> int:
+        return (self.side // self.patch) ** 2 + 1
 
 
-def open_yardstick() -> Callable[[], None]:
+@dataclass(frozen=True, slots=True)
+class Vit:
+    """An ONNX model whose weights are given to the session beside it."""
+
+    model: bytes  # input `pixels` (1, 3, side, side), output `embedding` (1, 1, width), the class token's
+    weights: dict[str, tuple[int, ...]]  # name -> shape
+
+
+def yardstick_ms(threads: int = THREADS, repeats: int = 20) -> float:
+    """Return the median milliseconds of the yardstick."""
+    return statistics.median(time_ms(open_yardstick(threads), repeats))
+
+
+def open_yardstick(threads: int = THREADS) -> Callable[[], object]:
     """Return a function that runs the yardstick once."""
+    vit = build_vit(VitSize())
+    run = open_vit(vit, random_weights(vit), threads)
+    pixels = np.random.default_rng(1).standard_normal((1, 3, VitSize().side, VitSize().side), np.float32)
+    return lambda: run(pixels)
+
+
+def random_weights(vit: Vit, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Return weights as a network has them before training: matrices small and random, scales one, biases zero."""
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in vit.weights.items():
+        matrix = 0.02 * rng.standard_normal(shape, np.float32) if len(shape) > 1 else np.zeros(shape, np.float32)
+        weights[name] = matrix + np.float32(name.endswith(".scale"))
+    return weights
+
+
+def open_vit(
+    vit: Vit, weights: dict[str, NDArray[np.float32]], threads: int = THREADS
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return a function from pixels to the embedding."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    session = ort.InferenceSession(build_yardstick(), options, providers=["CPUExecutionProvider"])
-    pixels = np.random.default_rng(1).standard_normal((1, 3, SIDE, SIDE)).astype(np.float32)
-    return lambda: session.run(None, {"pixels": pixels}) and None
+    options.intra_op_num_threads = threads
+    values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    options.add_external_initializers(list(weights), values)
+    session = ort.InferenceSession(vit.model, options, providers=["CPUExecutionProvider"])
+
+    def run(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        embedding: NDArray[np.float32] = session.run(None, {"pixels": pixels})[0]
+        return embedding
+
+    return run
 
 
-def time_ms(run: Callable[[], object], repeats: int = 30, warm_up: int = 5) -> list[float]:
-    """Return the milliseconds of each of `repeats` calls, after a warm-up."""
-    for _ in range(warm_up):
-        run()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - began) * 1000)
-    return times
+def build_vit(size: VitSize) -> Vit:
+    """Return a vision transformer: patches, pre-norm layers of attention and MLP, a last norm, the class token."""
+    graph = _Graph()
+    node, weight = graph.node, graph.weight
+    width, tokens, per_head = size.width, size.tokens, size.width // size.heads
+
+    def linear(x: str, name: str, c_in: int, c_out: int) -> str:
+        product = node("MatMul", f"{name}.product", x, weight(f"{name}.weight", c_in, c_out))
+        return node("Add", f"{name}.out", product, weight(f"{name}.bias", c_out))
+
+    def norm(x: str, name: str) -> str:
+        return node(
+            "LayerNormalization", f"{name}.out", x, weight(f"{name}.scale", width), weight(f"{name}.bias", width)
+        )
+
+    split = graph.constant("split", [1, tokens, size.heads, per_head])
+    joined = graph.constant("joined", [1, tokens, width])
+    root = graph.constant("root", math.sqrt(per_head))
+    kernel = weight("patch.weight", width, 3, size.patch, size.patch)
+    patches = node("Conv", "patches", "pixels", kernel, weight("patch.bias", width), strides=[size.patch, size.patch])
+    flat = node("Reshape", "flat", patches, graph.constant("flat.shape", [1, width, tokens - 1]))
+    x = node("Transpose", "patch.tokens", flat, perm=[0, 2, 1])
+    x = node("Concat", "tokens", weight("class", 1, 1, width), x, axis=1)
+    x = node("Add", "start", x, weight("position", 1, tokens, width))
+    for i in range(size.layers):
+        inner = norm(x, f"{i}.norm1")
+        heads = []
+        for part, perm in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3])):
+            rows = node("Reshape", f"{i}.{part}.rows", linear(inner, f"{i}.{part}", width, width), split)
+            heads.append(node("Transpose", f"{i}.{part}.heads", rows, perm=perm))
+        scores = node("Div", f"{i}.scores", node("MatMul", f"{i}.products", heads[0], heads[1]), root)
+        mixed = node("MatMul", f"{i}.mixed", node("Softmax", f"{i}.shares", scores), heads[2])
+        rows = node("Transpose", f"{i}.mixed.rows", mixed, perm=[0, 2, 1, 3])
+        attended = linear(node("Reshape", f"{i}.joined", rows, joined), f"{i}.project", width, width)
+        x = node("Add", f"{i}.middle", x, attended)
+        hidden = node("Gelu", f"{i}.gelu", linear(norm(x, f"{i}.norm2"), f"{i}.widen", width, 4 * width))
+        x = node("Add", f"{i}.end", x, linear(hidden, f"{i}.narrow", 4 * width, width))
+    node("Gather", "embedding", norm(x, "norm"), graph.constant("first", [0]), axis=1)
+    model = graph.model(("pixels", (1, 3, size.side, size.side)), ("embedding", (1, 1, width)))
+    return Vit(model, graph.weights)
 
 
-def percentiles(times: Sequence[float]) -> tuple[float, float]:
-    """Return the median and the 95th percentile."""
-    return statistics.median(times), float(np.percentile(times, 95))
+# --- ONNX, the little of it that is needed: onnx.proto3 gives the numbers ---------------------------------------------
 
 
-def yardstick_ms(repeats: int = 20) -> float:
-    """Return the median milliseconds of the yardstick."""
-    return statistics.median(time_ms(open_yardstick(), repeats))
+class _Graph:
+    """Nodes in order, and the tensors they use."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, tuple[int, ...]] = {}
+        self._nodes: list[bytes] = []
+        self._tensors: list[bytes] = []
+
+    def weight(self, name: str, *shape: int) -> str:
+        """Add a tensor whose values are given later."""
+        self.weights[name] = shape
+        place = _field(13, _field(1, "location") + _field(2, "given to the session"))
+        self._tensors.append(_dims(shape) + _field(2, _FLOAT) + _field(8, name) + place + _field(14, _EXTERNAL))
+        return name
+
+    def constant(self, name: str, value: list[int] | float) -> str:
+        """Add a list of integers or one number."""
+        array = np.array(value, np.int64 if isinstance(value, list) else np.float32)
+        kind = _field(2, _INT64 if isinstance(value, list) else _FLOAT)
+        self._tensors.append(_dims(array.shape) + kind + _field(8, name) + _field(9, array.tobytes()))
+        return name
+
+    def node(self, kind: str, output: str, *inputs: str, **attributes: int | list[int]) -> str:
+        """Add a node and return its output."""
+        data = b"".join(_field(1, name) for name in inputs) + _field(2, output) + _field(4, kind)
+        for name, value in attributes.items():
+            if isinstance(value, list):
+                attribute = b"".join(_field(8, each) for each in value) + _field(20, _INTS)
+            else:
+                attribute = _field(3, value) + _field(20, _INT)
+            data += _field(5, _field(1, name) + attribute)
+        self._nodes.append(data)
+        return output
+
+    def model(self, given: tuple[str, tuple[int, ...]], wanted: tuple[str, tuple[int, ...]]) -> bytes:
+        """Return the ONNX model from the input `given` to the output `wanted`, each a name and a shape."""
+        graph = b"".join(_field(1, node) for node in self._nodes) + _field(2, "vit")
+        graph += b"".join(_field(5, tensor) for tensor in self._tensors)
+        graph += _field(11, _float_value(*given)) + _field(12, _float_value(*wanted))
+        return _field(1, IR_VERSION) + _field(8, _field(1, "") + _field(2, OPSET)) + _field(7, graph)
 
 
-def print_results(name: str, header: Sequence[str], rows: Sequence[Sequence[object]], **facts: object) -> None:
-    """Print the table, then one JSON line with the rows, the facts and the machine."""
-    from twinset.cli_tables import print_table
-
-    print_table(header, rows)
-    named = [dict(zip(header, row, strict=True)) for row in rows]
-    click.echo(json.dumps({"benchmark": name, "rows": named, **facts, "machine": machine()}))
+def _float_value(name: str, shape: tuple[int, ...]) -> bytes:
+    dims = b"".join(_field(1, _field(1, side)) for side in shape)
+    return _field(1, name) + _field(2, _field(1, _field(1, _FLOAT) + _field(2, dims)))
 
 
-def machine() -> dict[str, object]:
-    """Return what the figures depend on beside the code: processor, versions, commit."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = models[0] if models else cpu
-    packages = {name: version(name) for name in ("twinset", "onnxruntime", "numpy", "lancedb")}
-    return {"cpu": cpu, "cpus": cpu_threads(), "python": platform.python_version(), **packages, "commit": _commit()}
+def _dims(shape: tuple[int, ...]) -> bytes:
+    return b"".join(_field(1, side) for side in shape)
 
 
-def _commit() -> str | None:
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None  # installed from a wheel
+def _field(number: int, value: int | str | bytes) -> bytes:
+    """Return a protobuf field: a whole number, or bytes with their length."""
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
