@@ -25,12 +25,11 @@ def run(photos: Sequence[Path], store: str, model: str, threads: int, requests: 
     bodies = [_body(read_image_bytes(photo)) for photo in photos]
     yardstick = open_yardstick()
     passes = time_ms(yardstick, PASSES)
-    service = subprocess.Popen(_command(store, model, threads), stdout=subprocess.PIPE, text=True)
-    try:
-        times = _search_times(_address(service, store), bodies, requests)
-    finally:
-        service.terminate()
-        service.wait(30)
+    with subprocess.Popen(_command(store, model, threads), stdout=subprocess.PIPE, text=True) as service:
+        try:
+            times = _search_times(_address(service, store), bodies, requests)
+        finally:
+            service.terminate()
     passes += time_ms(yardstick, PASSES)
     p50, p95 = percentiles(times)
     yardstick_ms = percentiles(passes)[0]

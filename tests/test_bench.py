@@ -1,0 +1,206 @@
+"""Benchmarks: the yardstick is a real transformer, and each prints a table, then one JSON line."""
+
+import json
+import math
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import draw_street, save_image
+
+from twinset.bench import detector, encoder, search, store
+from twinset.bench.timing import machine, percentiles, time_ms
+from twinset.bench.yardstick import VitSize, build_vit, open_vit, random_weights
+from twinset.describe.encoder import Encoder, EncoderConfig
+from twinset.detect.detector import Detector, DetectorConfig
+from twinset.errors import DataError
+
+TINY = VitSize(layers=2, width=24, heads=3, patch=8, side=32)
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    out = capsys.readouterr().out
+    table, _, line = out.rstrip("\n").rpartition("\n")
+    assert table
+    data = json.loads(line)
+    assert {"cpu", "cpus", "python", "onnxruntime", "commit"} <= set(data["machine"])
+    return data
+
+
+# --- the yardstick ----------------------------------------------------------------------------------------------------
+
+
+def test_the_yardstick_has_the_parameters_of_vit_b_16():
+    count = sum(math.prod(shape) for shape in build_vit(VitSize()).weights.values())
+    assert count == 85_798_656  # timm's vit_base_patch16_224 without its classifier
+
+
+def test_the_yardstick_computes_what_torch_computes():
+    torch = pytest.importorskip("torch")
+    vit = build_vit(TINY)
+    rng = np.random.default_rng(3)
+    weights = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in vit.weights.items()}
+    pixels = rng.standard_normal((1, 3, 32, 32)).astype(np.float32)
+
+    given = {name: torch.from_numpy(array) for name, array in weights.items()}
+    x = torch.nn.functional.conv2d(torch.from_numpy(pixels), given["patch.weight"], given["patch.bias"], stride=8)
+    x = torch.cat([given["class"], x.flatten(2).transpose(1, 2)], 1) + given["position"]
+    for i in range(TINY.layers):
+        layer = torch.nn.TransformerEncoderLayer(24, 3, 96, 0.0, "gelu", batch_first=True, norm_first=True).eval()
+        state = {
+            "self_attn.in_proj_weight": torch.cat([given[f"{i}.{p}.weight"].T for p in ("query", "key", "value")]),
+            "self_attn.in_proj_bias": torch.cat([given[f"{i}.{p}.bias"] for p in ("query", "key", "value")]),
+        }
+        for ours, theirs in (("project", "self_attn.out_proj"), ("widen", "linear1"), ("narrow", "linear2")):
+            state |= {f"{theirs}.weight": given[f"{i}.{ours}.weight"].T, f"{theirs}.bias": given[f"{i}.{ours}.bias"]}
+        for norm in ("norm1", "norm2"):
+            state |= {f"{norm}.weight": given[f"{i}.{norm}.scale"], f"{norm}.bias": given[f"{i}.{norm}.bias"]}
+        layer.load_state_dict(state)
+        with torch.no_grad():
+            x = layer(x)
+    x = torch.nn.functional.layer_norm(x, (24,), given["norm.scale"], given["norm.bias"])
+    np.testing.assert_allclose(open_vit(vit, weights)(pixels)[0, 0], x[0, 0].numpy(), atol=2e-4)
+
+
+def test_the_yardstick_is_valid_onnx():
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_model_from_string(build_vit(TINY).model)
+    for tensor in model.graph.initializer:  # the weights are given to the session; give them to the checker
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.zeros(tuple(tensor.dims), np.float32), tensor.name))
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_the_yardsticks_weights_are_the_same_every_time():
+    vit = build_vit(TINY)
+    first, again = random_weights(vit), random_weights(vit)
+    assert all((first[name] == again[name]).all() for name in vit.weights)
+    assert (first["0.norm1.scale"] == 1).all()
+    assert (first["0.norm1.bias"] == 0).all()
+    assert np.std(first["0.widen.weight"]) == pytest.approx(0.02, rel=0.1)
+
+
+# --- timing -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_call_after_the_warm_up_is_timed():
+    calls: list[int] = []
+    times = time_ms(lambda: calls.append(1), repeats=7, warm_up=3)
+    assert (len(times), len(calls)) == (7, 10)
+    assert all(ms >= 0 for ms in times)
+
+
+def test_percentiles_are_median_and_95th():
+    assert percentiles(list(range(101))) == (50, 95)
+
+
+def test_the_machine_is_named():
+    assert machine()["cpus"] >= 1
+    assert machine()["twinset"]
+
+
+# --- the benchmarks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def quick_yardstick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time no yardstick: one that takes 100 ms stands in."""
+    for module in (detector, encoder, store):
+        monkeypatch.setattr(module, "yardstick_ms", lambda: 100.0)
+    monkeypatch.setattr(search, "open_yardstick", lambda: lambda: None)
+
+
+def nothing_found(pixels: np.ndarray) -> list[np.ndarray]:
+    count, height, width = pixels.shape[:3]
+    points = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
+    return [np.ones((count, points, 4), np.float32), np.zeros((count, points, 2), np.float32)]
+
+
+def test_detector_is_timed_by_input_size(monkeypatch, capsys):
+    found = Detector(nothing_found, DetectorConfig(("top", "bag"), input_area=288 * 192))
+    monkeypatch.setattr(detector, "load_models", lambda name, threads: SimpleNamespace(detector=found))
+    detector.run("default", 2, repeats=3)
+    data = last_line(capsys)
+    assert (data["benchmark"], data["threads"], data["photo"]) == ("detector", 2, "400x600")
+    assert [row["note"] for row in data["rows"]].count("the model's") == 1
+    assert len(data["rows"]) == len(detector.AREAS) + 1
+    for row in data["rows"]:
+        assert 0 < row["p50_ms"] <= row["p95_ms"]
+        assert row["of_yardstick"] == pytest.approx(row["p50_ms"] / 100)
+        assert row["map_50"] is None  # no photos were given
+
+
+def test_encoder_is_timed_by_batch(monkeypatch, capsys):
+    seen: list[int] = []
+
+    def run(squares: np.ndarray) -> list[np.ndarray]:
+        seen.append(len(squares))
+        return [np.ones((len(squares), 256), np.float32), np.ones((len(squares), 20, 20), np.float32)]
+
+    described = Encoder(run, EncoderConfig())
+    monkeypatch.setattr(encoder, "load_models", lambda name, threads: SimpleNamespace(encoder=described))
+    encoder.run("default", 2, repeats=2)
+    assert [row["batch"] for row in last_line(capsys)["rows"]] == list(encoder.BATCHES)
+    assert set(seen) == set(encoder.BATCHES)
+
+
+def test_store_is_timed_with_its_recall(monkeypatch, capsys):
+    monkeypatch.setattr(store, "QUERIES", 10)
+    monkeypatch.setattr(store, "CLUSTERS", 20)
+    store.run(600)
+    data = last_line(capsys)
+    assert data["items"] == 600
+    assert data["ingest_a_second"] > 0
+    assert [row["query"] for row in data["rows"]] == ["all", "category", "category+colour+price", "numpy, exact, all"]
+    assert all(row["recall_at_24"] >= 0.99 for row in data["rows"])
+
+
+SERVICE = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *args): pass
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        right = self.path == "/v1/search" and b'name="photo"; filename="photo.jpg"' in body and b"PNG" in body
+        answer = b'{"items": []}' if right else b"wrong"
+        self.send_response(200 if right else 422)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print("serving on http://127.0.0.1:%d" % server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+def test_search_is_timed_over_http(monkeypatch, capsys, tmp_path):
+    photo = save_image(draw_street(), tmp_path / "street.png")
+    monkeypatch.setattr(search, "_command", lambda *_: [sys.executable, "-c", SERVICE])
+    search.run([photo], "shop", "default", 2, 12)
+    data = last_line(capsys)
+    assert (data["requests"], data["photos"]) == (12, 1)
+    assert [row["what"] for row in data["rows"]] == ["POST /v1/search", "ViT-B/16, one pass"]
+    assert data["rows"][0]["p50_ms"] > 0
+
+
+def test_a_refused_search_stops_the_benchmark(monkeypatch, tmp_path):
+    text = tmp_path / "photo.jpg"
+    text.write_text("not a photo")
+    monkeypatch.setattr(search, "_command", lambda *_: [sys.executable, "-c", SERVICE])
+    with pytest.raises(DataError, match="expected status 200, found 422"):
+        search.run([text], "shop", "default", 2, 12)
+
+
+def test_a_service_that_does_not_start_stops_the_benchmark(monkeypatch, tmp_path):
+    photo = save_image(draw_street(), tmp_path / "street.png")
+    monkeypatch.setattr(search, "_command", lambda *_: [sys.executable, "-c", "raise SystemExit(1)"])
+    with pytest.raises(DataError, match="expected the service to start on shop, found exit code 1"):
+        search.run([photo], "shop", "default", 2, 12)
+
+
+def test_a_photo_that_is_missing_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"no\.jpg"):
+        search.run([tmp_path / "no.jpg"], "shop", "default", 2, 12)
