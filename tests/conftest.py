@@ -1,0 +1,122 @@
+"""Fixtures of the tests that go through the command line or HTTP, with a model that needs no weights."""
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from click.testing import CliRunner
+from fakes import FakeModels, draw_product, draw_street, make_feed, save_image
+from fastapi import FastAPI
+
+from twinset.indexing import index_feed
+from twinset.store import open_store
+from twinset.types import Product
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json_lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def json(self) -> Any:
+        (line,) = self.json_lines
+        return line
+
+
+@pytest.fixture
+def fake_models(monkeypatch: pytest.MonkeyPatch) -> FakeModels:
+    """The model that every command loads in this test."""
+    models = FakeModels()
+    monkeypatch.setattr("twinset.models.load_models", lambda name="default", threads=None: models)
+    return models
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fake_models: FakeModels) -> Callable[..., Ran]:
+    """Runs a command in an empty folder. Whatever escapes as another exception than an exit fails the test."""
+    from twinset.cli import cli
+
+    monkeypatch.delenv("TWINSET_STORE", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def run_command(*args: object) -> Ran:
+        result = CliRunner().invoke(cli, [str(arg) for arg in args], prog_name="twinset", catch_exceptions=False)
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop of p000 to p029 in five categories, a twin of p000 and a watch; indexed into `store`."""
+    folder = tmp_path_factory.mktemp("shop")
+    feed = make_feed(folder, 30)
+    save_image(draw_product("hat", 9), folder / "images" / "watch.png")
+    with feed.open("a", encoding="utf-8") as file:
+        file.write("twin,Twin,Tshirts,10,EUR,images/p000.png,true,summer\n")
+        file.write("watch,Watch,Watches,99,EUR,images/watch.png,true,winter\n")
+    assert index_feed(feed, folder / "store", FakeModels()).indexed == 32
+    return folder
+
+
+@pytest.fixture
+def store(shop_folder: Path) -> str:
+    """The indexed shop's store: tests read it only."""
+    return str(shop_folder / "store")
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A photo of a top, trousers and a bag."""
+    return save_image(draw_street(), tmp_path / "street.png")
+
+
+def write_feed(folder: Path, text: str, name: str = "products.csv") -> Path:
+    """Write a feed beside images/a.png (a top), b.png (a dress) and c.png (a bag)."""
+    for image, category in (("a", "top"), ("b", "dress"), ("c", "bag")):
+        save_image(draw_product(category, ord(image)), folder / "images" / f"{image}.png")
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def stored(folder: Path, product_id: str, shop: str = "default") -> Product:
+    """Return a product of the folder's twinset-store."""
+    return open_store(folder / "twinset-store").get(product_id, shop).product
+
+
+def is_one_error_line(stderr: str) -> bool:
+    return bool(re.fullmatch(r"Error: [^\n]+\n", stderr))
+
+
+@contextmanager
+def http_client(app: FastAPI) -> Iterator[httpx.Client]:
+    """Yield a client of a service that really listens, on a port of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
