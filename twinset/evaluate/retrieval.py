@@ -26,8 +26,8 @@ from twinset.taxonomy import Taxonomy
 from twinset.types import Image, Product
 
 CUT_OFFS = (1, 10, 24)
-LAB_BINS = (5, 8, 8)
-NEAR_WHITE = 92  # lightness from which a pale pixel is background to the histogram
+LAB_BINS = (6, 10, 10)
+NEAR_WHITE = 97  # lightness from which a pale pixel is background to the histogram
 BASELINE_SIZE = 224
 
 Embed = Callable[[Sequence[Image]], NDArray[np.float32]]  # crops -> (N, D) unit vectors
