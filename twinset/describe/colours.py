@@ -11,9 +11,10 @@ from twinset.types import Colour, Image
 MIN_SHARE = 0.08  # of the item's pixels; a colour with less is a button, a label, a shadow
 MIN_WEIGHT = 0.5  # of the mask: pixels the network is not sure of say nothing
 CELL = 4  # pixels of the crop averaged before they are named: a fabric's grain is not its colour
-NAMES = (*("black", "white", "grey", "beige", "brown", "red", "pink", "orange", "yellow", "green", "blue", "purple"),)
+NAMES = ("black", "white", "grey", "beige", "brown", "red", "pink", "orange", "yellow", "green", "blue", "purple")
+NEUTRALS = frozenset({"black", "white", "grey", "beige", "brown"})
 _INDEX = {name: i for i, name in enumerate(NAMES)}
-MULTICOLOUR_COUNT = 4  # colours of a tenth or more each that make an item multicolour
+MULTICOLOUR_COUNT = 3  # bright colours, a tenth or more each, that make an item multicolour
 MULTICOLOUR_SHARE = 0.1
 
 
@@ -36,7 +37,8 @@ def measure_colours(pixels: Image, mask: NDArray[np.float32], inner: tuple[int, 
     shares = shares / shares.sum()
     order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= MIN_SHARE]
     colours = [Colour(NAMES[i], round(float(shares[i]), 4)) for i in order]
-    if sum(colour.share >= MULTICOLOUR_SHARE for colour in colours) >= MULTICOLOUR_COUNT:
+    bright = [colour for colour in colours if colour.name not in NEUTRALS and colour.share >= MULTICOLOUR_SHARE]
+    if len(bright) >= MULTICOLOUR_COUNT:
         colours.insert(0, Colour("multicolour", round(float(shares[order].sum()), 4)))
     return tuple(colours)
 
@@ -61,22 +63,24 @@ def name_pixels(lab: NDArray[np.float32]) -> NDArray[np.int64]:
     lightness = lab[:, 0]
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
-    named = np.select(
-        [hue < 12, hue < 40, hue < 72, hue < 108, hue < 195, hue < 292, hue < 330],
-        [_INDEX[n] for n in ("pink", "red", "orange", "yellow", "green", "blue", "purple")],
-        default=_INDEX["pink"],
+    rules = (  # the first that holds
+        ("blue", (hue >= 240) & (hue < 300) & (chroma >= 5) & (lightness >= 6) & (lightness < 38)),
+        ("black", (lightness < 14) | (lightness < 38) & (chroma < 7)),
+        ("white", (lightness > 84) & (chroma < 8)),
+        ("brown", (hue >= 20) & (hue < 90) & (chroma >= 5) & (chroma < 16) & (lightness < 46)),
+        ("beige", (hue >= 40) & (hue < 105) & (chroma >= 7) & (chroma < 30) & (lightness >= 58)),
+        ("grey", chroma < 8),
+        ("red", (hue < 14) & (lightness < 45) | (hue >= 345) & (lightness < 32)),
+        ("pink", (hue < 12) | (hue >= 330) | (hue < 42) & (lightness > 62)),
+        ("brown", (hue >= 38) & (hue < 84) & (lightness < 56) & (chroma < 52)),
+        ("brown", (hue >= 12) & (hue < 40) & (lightness < 34) & (chroma < 22)),
+        ("red", hue < 42),
+        ("orange", hue < 70),
+        ("yellow", (hue < 104) & (lightness >= 50)),
+        ("green", hue < 195),
+        ("blue", hue < 296),
     )
-    deep_red = (hue < 12) & (lightness < 45) | (hue >= 345) & (lightness < 35)
-    named = np.where(deep_red, _INDEX["red"], named)
-    named = np.where((hue >= 12) & (hue < 40) & (lightness > 62), _INDEX["pink"], named)
-    warm = (hue >= 35) & (hue < 100)
-    named = np.where(warm & (lightness < 55) & (chroma < 55) & (hue >= 40), _INDEX["brown"], named)
-    named = np.where(warm & (hue >= 85) & (lightness < 50) & (chroma >= 14), _INDEX["green"], named)
-    named = np.where(warm & (lightness >= 55) & (chroma < 30), _INDEX["beige"], named)
-    named = np.where((hue >= 12) & (hue < 40) & (lightness < 30) & (chroma < 25), _INDEX["brown"], named)
-    plain = chroma < np.where(lightness < 30, 9, 7)
-    named = np.where(plain, _INDEX["grey"], named)
-    named = np.where(lightness > 86, np.where(chroma < 8, _INDEX["white"], named), named)
-    named = np.where((lightness < 24) & (chroma < 10), _INDEX["black"], named)
-    named = np.where(lightness < 12, _INDEX["black"], named)
+    named = np.full(len(lab), _INDEX["purple"])
+    for name, holds in reversed(rules):
+        named = np.where(holds, _INDEX[name], named)
     return named.astype(np.int64)
