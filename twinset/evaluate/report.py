@@ -16,7 +16,7 @@ from twinset.evaluate.retrieval import EncoderFigures, RetrievalFigures
 from twinset.images import encode_jpeg, read_image
 from twinset.types import Image, Product
 
-PHOTO_SIDE = 420  # pixels of the longer side, as inlined
+PHOTO_SIDE = 560  # pixels of the longer side, as inlined
 PRODUCT_SIDE = 150
 MISSED, WRONG, RIGHT = (200, 30, 30), (230, 140, 0), (30, 140, 60)
 MOST = 60  # failures shown
@@ -25,7 +25,7 @@ body { margin: 24px; font: 15px/1.45 system-ui, sans-serif; color: #1d2430; back
 table { border-collapse: collapse; background: #fff; margin-bottom: 24px; }
 td, th { border: 1px solid #d9dee6; padding: 4px 12px; text-align: right; }
 td:first-child, th:first-child { text-align: left; }
-.pictures { display: flex; flex-wrap: wrap; gap: 16px; } figure { margin: 0; max-width: 420px; }
+.pictures { display: flex; flex-wrap: wrap; gap: 16px; } figure { margin: 0; max-width: 560px; }
 figcaption { font-size: 13px; overflow-wrap: anywhere; }
 .row { display: flex; gap: 8px; margin-bottom: 12px; align-items: end; }
 .row figure { width: 150px; } .row figure:first-child { border-right: 3px solid #1f3a5f; padding-right: 8px; }
@@ -110,19 +110,25 @@ def _caption(product: Product) -> str:
 
 
 def _drawn(failure: Failure, categories: Sequence[str]) -> Image:
+    """Return the photo as large as it is shown, right detections drawn first and what is missed last."""
     picture = Pillow.fromarray(read_image(failure.image.path))
+    picture.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
+    scale = picture.width / failure.image.width
     draw = ImageDraw.Draw(picture)
 
-    def box(corners: Iterable[float], text: str, colour: tuple[int, int, int]) -> None:
-        x1, y1, x2, y2 = corners
-        draw.rectangle((x1, y1, x2, y2), outline=colour, width=3)
-        draw.text((x1 + 4, y1 + 4), text, fill=colour)
+    def outline(corners: Iterable[float], text: str, colour: tuple[int, int, int]) -> None:
+        x1, y1, x2, y2 = (scale * side for side in corners)
+        draw.rectangle((x1, y1, x2, y2), outline=colour, width=2)
+        words = draw.textbbox((x1 + 2, max(y1 - 12, 0)), text)
+        draw.rectangle((words[0] - 2, words[1] - 1, words[2] + 2, words[3] + 1), fill=colour)
+        draw.text((x1 + 2, max(y1 - 12, 0)), text, fill="white")
 
     names = [categories[label] for label in failure.found.labels.tolist()]
-    for i, corners in enumerate(failure.found.boxes.tolist()):
-        box(corners, f"{names[i]} {failure.found.scores[i]:.2f}", WRONG if i in failure.wrong else RIGHT)
+    found = list(enumerate(failure.found.boxes.tolist()))
+    for i, corners in sorted(found, key=lambda one: one[0] in failure.wrong):
+        outline(corners, f"{names[i]} {failure.found.scores[i]:.2f}", WRONG if i in failure.wrong else RIGHT)
     for i in failure.missed:
-        box(failure.image.boxes[i].tolist(), failure.image.labels[i], MISSED)
+        outline(failure.image.boxes[i].tolist(), failure.image.labels[i], MISSED)
     return np.asarray(picture)
 
 
