@@ -119,9 +119,11 @@ def _drawn(failure: Failure, categories: Sequence[str]) -> Image:
     def outline(corners: Iterable[float], text: str, colour: tuple[int, int, int]) -> None:
         x1, y1, x2, y2 = (scale * side for side in corners)
         draw.rectangle((x1, y1, x2, y2), outline=colour, width=2)
-        words = draw.textbbox((x1 + 2, max(y1 - 12, 0)), text)
+        below = colour == MISSED  # a wrong detection on the same box has its words above
+        at = x1 + 2, min(y2 + 1, picture.height - 12) if below else max(y1 - 12, 0)
+        words = draw.textbbox(at, text)
         draw.rectangle((words[0] - 2, words[1] - 1, words[2] + 2, words[3] + 1), fill=colour)
-        draw.text((x1 + 2, max(y1 - 12, 0)), text, fill="white")
+        draw.text(at, text, fill="white")
 
     names = [categories[label] for label in failure.found.labels.tolist()]
     found = list(enumerate(failure.found.boxes.tolist()))
