@@ -106,6 +106,8 @@ def packshots(
     figures = evaluate_packshots(read_feed(feed, default_taxonomy()), load_models(model, threads), all_products)
     if html:
         report.write_packshots(html, figures)
+    for problem in figures.unread:
+        click.echo(problem, err=True)
     _show(figures.as_json(), *report.packshot_table(figures), as_json)
 
 
@@ -134,6 +136,8 @@ def retrieval(
         figures = evaluate_retrieval(rows, models, not no_baselines, progress.advance)
     if html:
         report.write_retrieval(html, figures)
+    for problem in figures.unread:
+        click.echo(problem, err=True)
     _show(figures.as_json(), *report.retrieval_table(figures), as_json)
     if not as_json:
         click.echo(f"found itself first: {figures.self_found:.4f} of {figures.products} products")
