@@ -88,3 +88,10 @@ def test_lab_agrees_with_pillows_conversion_of_lightness() -> None:
     assert (np.diff(lab[:, 0]) > 0).all()
     assert luma == greys.tolist()
     assert np.abs(lab[:, 1:]).max() < 0.02
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("x", [0, 77, 78, 79, 80])
+def test_a_strip_thinner_than_a_cell_still_has_a_colour(x: int, width: int) -> None:
+    (colour,) = measure_colours(square((200, 20, 30)), WHOLE, (x, 0, x + width, 160))
+    assert (colour.name, colour.share) == ("red", 1.0)

@@ -29,7 +29,7 @@ def measure_colours(pixels: Image, mask: NDArray[np.float32], inner: tuple[int, 
     weight = np.kron(mask, np.ones((step, step), np.float32))
     inside = np.zeros(weight.shape, bool)
     x1, y1, x2, y2 = inner
-    inside[-(-y1 // CELL) : max(y2 // CELL, y1 // CELL + 1), -(-x1 // CELL) : max(x2 // CELL, x1 // CELL + 1)] = True
+    inside[_cells(y1, y2), _cells(x1, x2)] = True
     sure = (weight >= MIN_WEIGHT) & inside
     chosen = sure if np.count_nonzero(sure) >= 8 else inside
     named = name_pixels(rgb_to_lab(cells[chosen]))
@@ -41,6 +41,12 @@ def measure_colours(pixels: Image, mask: NDArray[np.float32], inner: tuple[int, 
     if len(bright) >= MULTICOLOUR_COUNT:
         colours.insert(0, Colour("multicolour", round(float(shares[order].sum()), 4)))
     return tuple(colours)
+
+
+def _cells(low: int, high: int) -> slice:
+    """Return the cells that lie wholly within low..high, the one in the middle where there is none."""
+    start, stop = -(-low // CELL), high // CELL
+    return slice(start, stop) if start < stop else slice((low + high) // 2 // CELL, (low + high) // 2 // CELL + 1)
 
 
 def rgb_to_lab(rgb: NDArray[np.floating]) -> NDArray[np.float32]:
