@@ -189,10 +189,10 @@ def _run(
             if job.problem:
                 failed.append(FailedRow(job.line, job.product.product_id, job.problem))
             writer.add(job)
+        writer.flush()
     except (KeyboardInterrupt, FeedError):
         writer.flush()
         raise
-    writer.flush()
     if writer.stored:
         store.compact()
     report = IndexReport(
