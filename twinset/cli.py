@@ -1,7 +1,6 @@
 """The command line: parse, call one library function, print. Results on stdout, everything else on stderr."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,11 +39,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a stream somebody put in its place
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        cli()
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+    cli()
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})

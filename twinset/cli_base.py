@@ -1,6 +1,7 @@
 """What every command shares: how errors end, the options that mean the same everywhere, and JSON on stdout."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,12 +36,17 @@ class Cli(click.Group):
             fail(exc, 2)
         except TwinsetError as exc:
             fail(exc, 1)
-        except BrokenPipeError:
-            raise
         except OSError as exc:  # a full disk, a terminal that's gone
             where = f"{exc.filename}: " if exc.filename else ""
             fail(f"{where}{exc.strerror or exc}", 1)
         raise SystemExit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader, `head` for one, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
 
 
 def report_error(problem: object) -> None:

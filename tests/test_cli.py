@@ -1,0 +1,284 @@
+"""The command line where the contract is silent: what people read, progress, pipes, Ctrl-C, odd names and terminals."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import pytest
+from conftest import is_one_error_line, write_feed
+from fakes import FakeModels, draw_product, draw_street, save_image
+
+from twinset import cli_progress
+from twinset.cli_train import _changed
+from twinset.errors import UsageError
+
+TESTS = Path(__file__).parent
+WITH_FAKES = (
+    "import sys, twinset.models, twinset.cli; from fakes import FakeModels\n"
+    "twinset.models.load_models = lambda *args, **given: FakeModels()\n"
+    "sys.argv[0] = 'twinset'; twinset.cli.main()"
+)
+
+
+def process(*args: object, code: str = WITH_FAKES, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a process of its own, as a shell does."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        env=os.environ | {"PYTHONPATH": str(TESTS)} | environment,
+        timeout=120,
+    )
+
+
+# --- what people read -------------------------------------------------------------------------------------------------
+
+
+def test_detect_prints_a_line_for_each_item(run, street):
+    assert run("detect", "street.png").stdout.splitlines() == [
+        "street.png: 3 items",
+        "  trousers     0.567  40,100,88,190        black 100%",
+        "  top          0.548  40,20,88,84          red 100%",
+        "  bag          0.514  110,80,140,110       pink 100%",
+    ]
+
+
+def test_search_prints_hits_below_each_item(run, store, shop_folder):
+    lines = run("search", shop_folder / "images" / "p000.png", "--store", store, "--k", 2).stdout.splitlines()
+    assert lines[0].endswith("p000.png: 1 item") and lines[1].startswith("  top ")
+    assert lines[2:] == ["    1.000  p000  10.00 EUR  Top 0", "    1.000  twin  10.00 EUR  Twin"]
+
+
+def test_a_crop_of_no_category_says_so(run, store, street):
+    assert "  any category " in run("search", street, "--store", store, "--whole").stdout
+
+
+def test_similar_prints_hits(run, store):
+    lines = run("similar", "p000", "--store", store, "--k", 1).stdout.splitlines()
+    assert lines == ["p000: 1 similar products", "  1.000  twin  10.00 EUR  Twin"]
+
+
+def test_similar_refuses_a_store_of_another_model_if_one_is_named(run, store, tmp_path):
+    for name in ("detector.onnx", "encoder.onnx"):
+        (tmp_path / name).write_bytes(b"")
+    for name in ("detector.json", "encoder.json"):
+        (tmp_path / name).write_text("{}")
+    ran = run("similar", "p000", "--store", store, "--model", tmp_path)
+    assert ran.code == 1 and is_one_error_line(ran.stderr) and "fake-000000000000" in ran.stderr
+
+
+def test_index_prints_a_summary_and_the_failed_rows_with_their_lines(run, tmp_path):
+    write_feed(tmp_path, "product_id,image\n1,images/a.png\n2,images/none.png\n,images/a.png\n")
+    ran = run("index", "products.csv")
+    assert re.fullmatch(r"3 products: 1 indexed, 0 unchanged, 2 failed, in \d+\.\d s\n", ran.stdout)
+    second, third = ran.stderr.splitlines()
+    assert second.startswith("products.csv:3: product 2: ") and "none.png" in second
+    assert third.startswith("products.csv:4: ")
+
+
+def test_search_writes_a_page(run, store, street, tmp_path):
+    assert run("search", street, "--store", store, "--html", "found.html").code == 0
+    page = (tmp_path / "found.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg;base64," in page and "p000" in page
+
+
+@pytest.mark.parametrize("html", ["missing/found.html", "."])
+def test_a_page_that_cannot_be_written_is_said_before_the_search(run, street, html):
+    ran = run("search", street, "--store", "missing", "--html", html)
+    assert ran.code == 1 and is_one_error_line(ran.stderr) and "written" in ran.stderr
+
+
+def test_a_folder_without_photos_is_an_error(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    ran = run("detect", "empty", "--json")
+    assert ran.code == 1 and is_one_error_line(ran.stderr) and "empty" in ran.stderr
+
+
+def test_a_box_may_be_in_the_one_photo_of_a_folder(run, store, tmp_path):
+    save_image(draw_street(), tmp_path / "photos" / "street.png")
+    assert run("search", "photos", "--store", store, "--box", "40,20,88,84", "--json").json["items"][0]["hits"]
+    save_image(draw_street(), tmp_path / "photos" / "other.png")
+    assert run("search", "photos", "--store", store, "--box", "40,20,88,84").code == 2
+
+
+def test_threads_reach_the_model(run, street, store, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "twinset.models.load_models", lambda name, threads: asked.append((name, threads)) or FakeModels()
+    )
+    run("detect", street, "--threads", 3)
+    run("search", street, "--store", store, "--threads", 2, "--model", "clean")
+    assert asked == [("default", 3), ("clean", 2)]
+
+
+def test_models_lists_what_ships(run, tmp_path, monkeypatch):
+    from twinset.detect.detector import DetectorConfig
+
+    folder = tmp_path / "weights" / "tiny"
+    folder.mkdir(parents=True)
+    for name in ("detector.onnx", "encoder.onnx"):
+        (folder / name).write_bytes(b"12345")
+    DetectorConfig(("top", "bag")).save(folder / "detector.json")
+    (folder / "encoder.json").write_text("{}")
+    (folder / "card.md").write_text("# tiny")
+    monkeypatch.setattr("twinset.models.WEIGHTS", tmp_path / "weights")
+    entry = run("models", "--json").json
+    assert (entry["name"], entry["bytes"], entry["categories"]) == ("tiny", 10, ["top", "bag"])
+    assert re.fullmatch(r"tiny-[0-9a-f]{12}", entry["version"]) and entry["card"] == str(folder / "card.md")
+    assert "tiny" in run("models").stdout and "card.md" in run("models").stdout
+
+
+@pytest.mark.parametrize("command", [(), ("train",), ("evaluate",), ("bench",)], ids=lambda command: " ".join(command))
+def test_a_group_alone_shows_its_help(run, command):
+    ran = run(*command)
+    assert ran.code == 2 and "Commands:" in ran.stderr
+
+
+# --- errors of a real process -----------------------------------------------------------------------------------------
+
+
+def test_no_traceback_from_python_m_twinset(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-m", "twinset", "index", str(tmp_path / "missing.csv")], capture_output=True, text=True
+    )
+    assert ran.returncode == 1 and ran.stdout == "" and is_one_error_line(ran.stderr)
+
+
+def test_a_full_disk_is_one_line(run, street, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("twinset.search.detect_image", full)
+    ran = run("detect", street)
+    assert (ran.code, ran.stderr) == (1, "Error: No space left on device\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    for i in range(30):
+        save_image(draw_street(), tmp_path / f"{i:02}.png")
+    command = [sys.executable, "-u", "-c", WITH_FAKES, "detect", str(tmp_path), "--json"]
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as writer:
+        assert writer.stdout and writer.stderr
+        assert json.loads(writer.stdout.readline())["image"].endswith("00.png")
+        writer.stdout.close()
+        stderr = writer.stderr.read()
+    assert (writer.returncode, stderr) == (0, b"")
+
+
+def test_ctrl_c_keeps_what_was_described_and_the_next_run_goes_on(run, fake_models, tmp_path, monkeypatch):
+    rows = []
+    for i in range(40):
+        save_image(draw_product("top", i), tmp_path / "images" / f"{i}.png")
+        rows.append(f"{i},images/{i}.png,top\n")
+    (tmp_path / "products.csv").write_text("product_id,image,category\n" + "".join(rows))
+    describe, batches = fake_models.describe_batch, []
+
+    def interrupted(images, boxes):
+        batches.append(len(images))
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        return describe(images, boxes)
+
+    monkeypatch.setattr(fake_models, "describe_batch", interrupted)
+    ran = run("index", "products.csv")
+    assert ran.code == 130 and ran.stdout == "" and ran.stderr.split() == ["stopped"]
+    monkeypatch.setattr(fake_models, "describe_batch", describe)
+    report = run("index", "products.csv", "--json").json
+    assert report["unchanged"] == 32 and report["indexed"] == 8
+
+
+# --- names and terminals ----------------------------------------------------------------------------------------------
+
+
+def test_json_is_json_on_a_terminal_that_knows_no_unicode(tmp_path):
+    save_image(draw_street(), tmp_path / "거리.png")
+    ran = process("detect", tmp_path, "--json", PYTHONIOENCODING="ascii")
+    assert ran.returncode == 0 and json.loads(ran.stdout)["image"].endswith("거리.png")
+
+
+def test_json_shows_other_scripts_as_they_are(run, tmp_path):
+    save_image(draw_street(), tmp_path / "거리.png")
+    assert "거리.png" in run("detect", "거리.png", "--json").stdout
+
+
+@pytest.mark.parametrize("flags", [["--json"], []], ids=["json", "people"])
+def test_a_file_name_that_is_no_utf_8_is_shown_escaped(tmp_path, flags):
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    save_image(draw_street(), tmp_path / "plain.png").rename(Path(os.fsdecode(odd)))
+    ran = process("detect", tmp_path, *flags)
+    assert ran.returncode == 0 and ran.stderr == "" and "caf\\udce9.png" in ran.stdout
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys, monkeypatch):
+    clock = iter([0.0, 0.0, 2.0, 11.0, 12.0])
+    monkeypatch.setattr("twinset.cli_progress.time.monotonic", lambda: next(clock))
+    progress = cli_progress.LineProgress("indexing")
+    progress.start(100)
+    for _ in range(3):
+        progress.advance(11)
+    out, err = capsys.readouterr()
+    assert out == "" and err == "indexing: 22/100, 2.0/s, 39 s left\n"
+
+
+def test_progress_on_a_terminal_is_a_bar_with_rate_and_time_left(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with cli_progress.terminal_progress("indexing") as progress:
+        progress.start(4)
+        progress.advance(1)
+        progress.advance(1)
+    out, err = capsys.readouterr()
+    assert out == "" and "indexing" in err and "2/4" in err and "/s" in err
+
+
+# --- settings of training ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Inner:
+    topk: int = 9
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 20
+    rate: float = 0.5
+    backbone: str = "lite0"
+    loss: Inner = field(default_factory=Inner)
+
+
+def test_flags_and_set_change_settings():
+    changed = _changed(Settings(), {"epochs": 3}, ["rate=1", "backbone=lite2", 'loss={"topk": 13}'])
+    assert changed == Settings(3, 1.0, "lite2", Inner(13))
+    assert type(changed.rate) is float
+
+
+@pytest.mark.parametrize("change", ["bogus=1", "epochs=many", "epochs=1.5", "epochs", 'loss={"bogus": 1}', "loss=3"])
+def test_a_setting_that_cannot_be_is_named(change):
+    with pytest.raises(UsageError, match=f"--set.*{change.partition('=')[0]}"):
+        _changed(Settings(), {}, [change])
+
+
+def test_the_flags_of_training_are_settings_of_both():
+    pytest.importorskip("torch")
+    from twinset.describe.train import EncoderSettings
+    from twinset.detect.train import TrainSettings
+
+    for settings in (TrainSettings, EncoderSettings):
+        assert {"epochs", "minutes", "learning_rate", "seed"} <= {setting.name for setting in fields(settings)}
+
+
+def test_training_an_encoder_needs_a_catalogue(run):
+    pytest.importorskip("torch")
+    ran = run("train", "encoder", "--out", "run")
+    assert ran.code == 2 and is_one_error_line(ran.stderr) and "--catalog" in ran.stderr
