@@ -214,8 +214,8 @@ def serve(store: str, model: str, threads: int | None, host: str, port: int) -> 
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen on.")
 @click.option("--no-open", is_flag=True, help="Print the page's address without opening it.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the drawn shop.")
-@options(model_option)
-def demo(port: int, no_open: bool, folder: Path | None, model: str) -> None:
+@options(model_option, threads_option)
+def demo(port: int, no_open: bool, folder: Path | None, model: str, threads: int | None) -> None:
     """Draw a sample shop, index it and open its page: no data, no network.
 
     Example: twinset demo
@@ -223,7 +223,7 @@ def demo(port: int, no_open: bool, folder: Path | None, model: str) -> None:
     from twinset.demo import run_demo
 
     with contextlib.suppress(KeyboardInterrupt):
-        run_demo(port, not no_open, folder, model)
+        run_demo(port, not no_open, folder, model, threads)
 
 
 @cli.command()

@@ -21,12 +21,18 @@ PRODUCTS, LOOKS, SEED = 165, 12, 7
 DRAWING = 1  # raised when the drawings change, so that an old folder is drawn anew
 
 
-def run_demo(port: int = 8000, open_browser: bool = True, folder: Path | None = None, model: str = "default") -> None:
+def run_demo(
+    port: int = 8000,
+    open_browser: bool = True,
+    folder: Path | None = None,
+    model: str = "default",
+    threads: int | None = None,
+) -> None:
     """Draw a sample shop, index it and serve its page until interrupted; a folder drawn before is used again.
 
     Prints the page's URL on stdout once it answers.
     """
-    store, looks = prepare_demo(folder or default_folder(), model)
+    store, looks = prepare_demo(folder or default_folder(), model, threads)
     settings = ServerSettings(samples=tuple(looks))
 
     def ready(url: str) -> None:
@@ -34,12 +40,12 @@ def run_demo(port: int = 8000, open_browser: bool = True, folder: Path | None = 
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    serve(str(store), model=model, port=port, settings=settings, on_ready=ready)
+    serve(str(store), model=model, port=port, threads=threads, settings=settings, on_ready=ready)
 
 
-def prepare_demo(folder: Path, model: str = "default") -> tuple[Path, list[Path]]:
+def prepare_demo(folder: Path, model: str = "default", threads: int | None = None) -> tuple[Path, list[Path]]:
     """Return the store and the street looks of the sample shop in a folder, drawn and indexed if need be."""
-    models = load_models(model)
+    models = load_models(model, threads)
     shop = folder / f"shop-{DRAWING}"
     done = shop / "drawn.json"
     if not done.exists():
