@@ -81,6 +81,16 @@ def test_index_prints_a_summary_and_the_failed_rows_with_their_lines(run, tmp_pa
     assert third.startswith("products.csv:4: ")
 
 
+def test_index_names_the_types_that_the_taxonomy_does_not_know(run, tmp_path):
+    write_feed(
+        tmp_path, "product_id,image,article_type\n1,images/a.png,Gizmo\n2,images/b.png,Gizmo\n3,images/c.png,Socks\n"
+    )
+    ran = run("index", "products.csv")
+    assert ran.code == 0 and ran.stderr.count("\n") == 1 and "'Gizmo' of 2 products" in ran.stderr
+    strict = run("index", "products.csv", "--strict")
+    assert strict.code == 1 and "Gizmo" in strict.stderr
+
+
 def test_search_writes_a_page(run, store, street, tmp_path):
     assert run("search", street, "--store", store, "--html", "found.html").code == 0
     page = (tmp_path / "found.html").read_text(encoding="utf-8")

@@ -106,6 +106,10 @@ def index(
         report = index_feed(
             feed, store, models, rename=rename, strict=strict, progress=progress, allow_private=allow_private
         )
+    for word, count in report.unknown_types.items():
+        click.echo(
+            f"{feed}: unknown type {word!r} of {count} products: the detector decides on their category", err=True
+        )
     if as_json:
         print_json(index_json(report))
         return

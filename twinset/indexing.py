@@ -50,6 +50,7 @@ class IndexReport:
     unchanged: int
     failed: list[FailedRow]
     seconds: float
+    unknown_types: dict[str, int] = field(default_factory=dict)  # words the taxonomy doesn't know -> products
 
 
 class Progress(Protocol):
@@ -201,6 +202,7 @@ def _run(
         unchanged=writer.unchanged,
         failed=sorted(failed, key=lambda row: row.line),
         seconds=time.monotonic() - began,
+        unknown_types=dict(feed.unknown_types.most_common()),
     )
     _write_report(Path(store.uri) / REPORT, feed.path, report)
     return report
