@@ -292,3 +292,67 @@ def test_training_an_encoder_needs_a_catalogue(run):
     pytest.importorskip("torch")
     ran = run("train", "encoder", "--out", "run")
     assert ran.code == 2 and is_one_error_line(ran.stderr) and "--catalog" in ran.stderr
+
+
+def coco(folder: Path, boxes: list[list[float]]) -> Path:
+    """Write truth.json: one street.png with tops in these x, y, width, height boxes."""
+    save_image(draw_street(), folder / "street.png")
+    image = {"id": 1, "file_name": "street.png", "width": 160, "height": 200}
+    annotations = [
+        {"id": i, "image_id": 1, "category_id": 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+        for i, box in enumerate(boxes, 1)
+    ]
+    file = folder / "truth.json"
+    categories = [{"id": 1, "name": "top"}]
+    file.write_text(json.dumps({"images": [image], "annotations": annotations, "categories": categories}))
+    return file
+
+
+def test_train_detector_hands_its_settings_and_photos_on(run, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    asked = []
+
+    def train(settings, samples, categories, out, evaluate, start):
+        asked.append((settings, samples, out, evaluate, start))
+        return out / "detector.onnx"
+
+    monkeypatch.setattr("twinset.detect.train.train_detector", train)
+    threads = torch.get_num_threads()
+    try:
+        file = coco(tmp_path, [[40, 20, 48, 64], [900, 900, 10, 10]])
+        ran = run("train", "detector", "--coco", file, tmp_path, "--out", "run", "--epochs", 3, "--set", "batch=4")
+        assert ran.code == 0 and ran.stdout == "run/detector.onnx\n"
+        assert "truth.json" in ran.stderr and "1 problems" in ran.stderr  # and goes on
+        ((settings, samples, out, evaluate, start),) = asked
+        assert (settings.epochs, settings.batch, out, evaluate, start) == (3, 4, Path("run"), None, None)
+        assert [sample.boxes.tolist() for sample in samples] == [[[40, 20, 88, 84]]]
+        strict = run("train", "detector", "--coco", file, tmp_path, "--out", "run", "--strict")
+        assert strict.code == 1 and is_one_error_line(strict.stderr)
+    finally:
+        torch.set_num_threads(threads)
+
+
+# --- evaluation -------------------------------------------------------------------------------------------------------
+
+
+def test_evaluate_detector_prints_a_table_and_writes_a_page(run, fake_models, tmp_path, monkeypatch):
+    pytest.importorskip("faster_coco_eval")
+    monkeypatch.setattr(FakeModels, "detector", fake_models, raising=False)
+    file = coco(tmp_path, [[40, 20, 48, 64], [900, 900, 10, 10]])
+    ran = run("evaluate", "detector", "--coco", file, "--html", "failures.html")
+    assert ran.code == 0 and "top" in ran.stdout and "1.000" in ran.stdout
+    assert "1 problems" in ran.stderr and (tmp_path / "failures.html").exists()
+    assert run("evaluate", "detector", "--coco", file, "--strict").code == 1
+
+
+@pytest.mark.parametrize("flags", [("packshots",), ("retrieval", "--no-baselines")], ids=lambda flags: flags[0])
+def test_evaluate_on_a_feed_prints_figures_and_names_bad_rows(run, shop_folder, tmp_path, flags):
+    feed = shop_folder / "evaluated.csv"  # beside the images
+    feed.write_text(
+        (shop_folder / "products.csv").read_text() + "p000,Again,Tshirts,1,EUR,images/p001.png,true,summer\n"
+    )
+    ran = run("evaluate", flags[0], feed, *flags[1:], "--json")
+    assert ran.code == 0 and ran.json["n" if flags[0] == "packshots" else "products"] > 0
+    assert "duplicate" in ran.stderr and "1 problems" in ran.stderr
+    assert len(run("evaluate", flags[0], feed, *flags[1:]).stdout.splitlines()) > 1
+    assert run("evaluate", flags[0], feed, *flags[1:], "--strict").code == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from twinset.cli import cli
 from twinset.data.feed import FIELDS
@@ -35,8 +36,8 @@ COMMANDS = dict(commands(cli))
 
 
 def help_of(name: str) -> str:
-    context = click.Context(COMMANDS[name], info_name=name, terminal_width=100, max_content_width=100)
-    return COMMANDS[name].get_help(context)
+    words = [*name.split()[1:], "--help"]
+    return CliRunner().invoke(cli, words, prog_name="twinset", terminal_width=100, max_content_width=100).stdout.strip()
 
 
 def page() -> str:

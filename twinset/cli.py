@@ -24,6 +24,7 @@ from twinset.cli_base import (
     print_json,
     report_error,
     store_option,
+    strict_option,
     threads_option,
     where_option,
 )
@@ -75,7 +76,7 @@ def detect(paths: Sequence[str], min_score: float | None, as_json: bool, model: 
 
 @cli.command()
 @click.argument("feed", type=FILE)
-@click.option("--strict", is_flag=True, help="Stop at the first bad row or unreadable image instead of going on.")
+@strict_option
 @click.option("--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="Read a feed's column as another field.")
 @click.option(
     "--allow-private", is_flag=True, help="Fetch images from private addresses too: only for a feed you trust."

@@ -5,11 +5,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from twinset.errors import DataError, TwinsetError, UsageError
+
+if TYPE_CHECKING:
+    from twinset.data.feed import Feed
+    from twinset.data.labelled import Problem
 
 F = TypeVar("F", bound=Callable[..., Any])
 STOPPED = 130  # the shell's code for Ctrl-C
@@ -58,6 +62,25 @@ def fail(problem: object, code: int) -> NoReturn:
     """Print an error's line and end."""
     report_error(problem)
     raise SystemExit(code)
+
+
+def report_problems(problems: "Sequence[Problem]") -> None:
+    """Print what is wrong with a data set, a line each, and how much it is."""
+    for problem in problems:
+        click.echo(f"{problem.where}: {problem.message}", err=True)
+    if problems:
+        click.echo(f"{len(problems)} problems; the rest is read", err=True)
+
+
+def read_rows(file: Path, strict: bool) -> "Feed":
+    """Return a product feed, its bad rows told on stderr."""
+    from twinset.data.feed import read_feed
+    from twinset.data.labelled import Problem
+    from twinset.taxonomy import default_taxonomy
+
+    feed = read_feed(file, default_taxonomy(), strict=strict)
+    report_problems([Problem(f"{file}:{row.line}", f"{row.product_id} {row.reason}".strip()) for row in feed.failed])
+    return feed
 
 
 def print_json(value: object) -> None:
@@ -152,6 +175,9 @@ threads_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 html_option = click.option("--html", type=NEW_FILE, help="Write a page with the pictures, complete in itself.")
+strict_option = click.option(
+    "--strict", is_flag=True, help="Stop at the first bad label, row or image instead of going on."
+)
 where_option = click.option(
     "--where",
     multiple=True,

@@ -1,28 +1,31 @@
 """`twinset evaluate detector|packshots|retrieval` and `twinset bench ...`."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from twinset.cli_base import FILE, FOLDER, NEW_FILE
+from twinset.cli_base import (
+    FILE,
+    FOLDER,
+    html_option,
+    json_option,
+    model_option,
+    options,
+    print_json,
+    read_rows,
+    report_problems,
+    store_option,
+    strict_option,
+    threads_option,
+)
 from twinset.errors import UsageError
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _common(function: F) -> F:
-    options = [
-        click.option("--model", default="default", show_default=True, help="Weights: default, or a folder."),
-        click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use."),
-        click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object."),
-        click.option("--html", type=NEW_FILE, help="Write a page with the worst failures as pictures."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+common_options = (strict_option, model_option, threads_option, json_option, html_option)
+two_threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads to use."
+)
 
 
 @click.group()
@@ -39,7 +42,7 @@ def evaluate() -> None:
 @click.option(
     "--min-score", type=click.FloatRange(0, 1), help="Threshold of precision and recall. [default: the model's]"
 )
-@_common
+@options(*common_options)
 def detector(
     voc: Path | None,
     ccp: Path | None,
@@ -47,6 +50,7 @@ def detector(
     images: Path | None,
     split: str,
     min_score: float | None,
+    strict: bool,
     model: str,
     threads: int | None,
     as_json: bool,
@@ -56,6 +60,7 @@ def detector(
 
     Example: twinset evaluate detector --voc street-voc --split val
     """
+    from twinset.cli_progress import terminal_progress
     from twinset.data.ccp import read_ccp
     from twinset.data.coco import read_coco
     from twinset.data.voc import read_voc
@@ -68,18 +73,19 @@ def detector(
         raise UsageError("expected exactly one of --voc, --ccp and --coco", field="voc")
     taxonomy = default_taxonomy()
     if voc:
-        labelled = read_voc(voc, split, taxonomy)
+        labelled = read_voc(voc, split, taxonomy, strict)
     elif ccp:
-        labelled = read_ccp(ccp, split, taxonomy)
+        labelled = read_ccp(ccp, split, taxonomy, strict)
     else:
         assert coco
-        labelled = read_coco(coco, images or coco.parent, taxonomy)
-    for problem in labelled.problems:
-        click.echo(f"{problem.where}: {problem.message}", err=True)
+        labelled = read_coco(coco, images or coco.parent, taxonomy, strict)
+    report_problems(labelled.problems)
     finder = load_models(model, threads).detector
     if min_score is not None:
         finder.min_score = min_score
-    figures = evaluate_detector(labelled, finder)
+    with terminal_progress("detecting") as progress:
+        progress.start(len(labelled.images))
+        figures = evaluate_detector(labelled, finder, progress.advance)
     if html:
         kept = [name for name in labelled.categories if name in finder.categories]
         report.write_detection(html, figures, kept)
@@ -89,21 +95,31 @@ def detector(
 @evaluate.command("packshots")
 @click.argument("feed", type=FILE)
 @click.option("--all", "all_products", is_flag=True, help="All products, not only those whose id ends in 0.")
-@_common
+@options(*common_options)
 def packshots(
-    feed: Path, all_products: bool, model: str, threads: int | None, as_json: bool, html: Path | None
+    feed: Path,
+    all_products: bool,
+    strict: bool,
+    model: str,
+    threads: int | None,
+    as_json: bool,
+    html: Path | None,
 ) -> None:
     """Print how often the detector names a feed's own pictures right.
 
     Example: twinset evaluate packshots products.csv
     """
-    from twinset.data.feed import read_feed
+    from twinset.cli_progress import terminal_progress
     from twinset.evaluate import report
     from twinset.evaluate.packshots import evaluate_packshots
+    from twinset.evaluate.shots import is_validation
     from twinset.models import load_models
-    from twinset.taxonomy import default_taxonomy
 
-    figures = evaluate_packshots(read_feed(feed, default_taxonomy()), load_models(model, threads), all_products)
+    models = load_models(model, threads)
+    rows = read_rows(feed, strict)
+    with terminal_progress("detecting") as progress:
+        progress.start(sum(all_products or is_validation(product) for product in rows.products if product.category))
+        figures = evaluate_packshots(rows, models, all_products, progress.advance)
     if html:
         report.write_packshots(html, figures)
     for problem in figures.unread:
@@ -114,23 +130,27 @@ def packshots(
 @evaluate.command("retrieval")
 @click.argument("feed", type=FILE)
 @click.option("--no-baselines", is_flag=True, help="Leave out ImageNet features and the colour histogram.")
-@_common
+@options(*common_options)
 def retrieval(
-    feed: Path, no_baselines: bool, model: str, threads: int | None, as_json: bool, html: Path | None
+    feed: Path,
+    no_baselines: bool,
+    strict: bool,
+    model: str,
+    threads: int | None,
+    as_json: bool,
+    html: Path | None,
 ) -> None:
     """Print how right the nearest products are, for products whose id ends in 0 among the rest.
 
     Example: twinset evaluate retrieval products.csv
     """
     from twinset.cli_progress import terminal_progress
-    from twinset.data.feed import read_feed
     from twinset.evaluate import report
     from twinset.evaluate.retrieval import evaluate_retrieval
     from twinset.models import load_models
-    from twinset.taxonomy import default_taxonomy
 
     models = load_models(model, threads)
-    rows = read_feed(feed, default_taxonomy())
+    rows = read_rows(feed, strict)
     with terminal_progress("embedding") as progress:
         progress.start(len(rows.products))
         figures = evaluate_retrieval(rows, models, not no_baselines, progress.advance)
@@ -149,8 +169,7 @@ def bench() -> None:
 
 
 @bench.command("detector")
-@click.option("--model", default="default", show_default=True, help="Weights: default, or a folder.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads to use.")
+@options(model_option, two_threads_option)
 @click.option("--voc", type=FOLDER, help="Photos to measure mAP50 on, beside the times.")
 def bench_detector(model: str, threads: int, voc: Path | None) -> None:
     """Milliseconds a photo by size.
@@ -163,8 +182,7 @@ def bench_detector(model: str, threads: int, voc: Path | None) -> None:
 
 
 @bench.command("encoder")
-@click.option("--model", default="default", show_default=True, help="Weights: default, or a folder.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads to use.")
+@options(model_option, two_threads_option)
 def bench_encoder(model: str, threads: int) -> None:
     """Milliseconds a crop by batch.
 
@@ -189,9 +207,7 @@ def bench_store(items: int) -> None:
 
 @bench.command("search")
 @click.argument("photos", nargs=-1, required=True, type=FILE)
-@click.option("--store", envvar="TWINSET_STORE", default="twinset-store", show_default=True, help="The store.")
-@click.option("--model", default="default", show_default=True, help="Weights: default, or a folder.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads to use.")
+@options(store_option, model_option, two_threads_option)
 @click.option("--requests", type=click.IntRange(10), default=200, show_default=True, help="Requests to time.")
 def bench_search(photos: Sequence[Path], store: str, model: str, threads: int, requests: int) -> None:
     """The whole POST /v1/search over HTTP, one client.
@@ -205,7 +221,7 @@ def bench_search(photos: Sequence[Path], store: str, model: str, threads: int, r
 
 def _show(figures: dict[str, Any], header: Sequence[object], rows: Sequence[Sequence[object]], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(figures, ensure_ascii=False))
+        print_json(figures)
         return
     from twinset.cli_tables import print_table
 

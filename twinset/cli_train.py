@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from twinset.cli_base import FILE, FOLDER
+from twinset.cli_base import FILE, FOLDER, read_rows, report_problems, strict_option, threads_option
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def _common(function: F) -> F:
         ),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the new layers."),
         click.option("--seed", type=int, help="Of everything random."),
+        strict_option,
+        threads_option,
         click.option(
             "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change any other setting; see docs/train.md."
         ),
@@ -68,6 +70,8 @@ def train_detector_command(
     classed: Path | None,
     drawn: int,
     start_from: str | None,
+    strict: bool,
+    threads: int | None,
     changes: Sequence[str],
     **given: Any,
 ) -> None:
@@ -75,9 +79,8 @@ def train_detector_command(
 
     Example: twinset train detector --voc street-voc --ccp street-ccp --catalog products.csv --out runs/detector
     """
-    _training_log()
+    _prepare(threads)
     from twinset.data.coco import read_coco
-    from twinset.data.feed import read_feed
     from twinset.data.folders import read_folders
     from twinset.detect import samples as read
     from twinset.detect.operating import evaluate_on, set_threshold
@@ -88,14 +91,18 @@ def train_detector_command(
     settings = _changed(TrainSettings(), given, changes)
     taxonomy = default_taxonomy()
     categories = taxonomy.names
-    images, dev = _street(voc, ccp)
+    images, dev = _street(voc, ccp, strict)
     for file, root in coco:
-        images += read_coco(Path(file), Path(root), taxonomy).images
+        labelled = read_coco(Path(file), Path(root), taxonomy, strict)
+        report_problems(labelled.problems)
+        images += labelled.images
     found: list[Sample] = read.labelled_samples(images, categories, taxonomy)
     if catalog:
-        found += read.feed_samples(read_feed(catalog, taxonomy), categories, taxonomy)
+        found += read.feed_samples(read_rows(catalog, strict), categories, taxonomy)
     if classed:
-        found += read.classed_samples(read_folders(classed, "train", taxonomy), categories)
+        photos = read_folders(classed, "train", taxonomy, strict)
+        report_problems(photos.problems)
+        found += read.classed_samples(photos, categories)
     if drawn:
         found += read.drawn_samples(drawn, categories, settings.seed)
     start = None
@@ -117,6 +124,8 @@ def train_encoder_command(
     ccp: Path | None,
     catalog: Path | None,
     model: str,
+    strict: bool,
+    threads: int | None,
     changes: Sequence[str],
     **given: Any,
 ) -> None:
@@ -124,10 +133,9 @@ def train_encoder_command(
 
     Example: twinset train encoder --catalog products.csv --ccp street-ccp --voc street-voc --out runs/encoder
     """
-    _training_log()
+    _prepare(threads)
     import numpy as np
 
-    from twinset.data.feed import read_feed
     from twinset.describe import samples as read
     from twinset.describe.train import EncoderSettings, train_encoder
     from twinset.detect.detector import load_detector
@@ -138,19 +146,19 @@ def train_encoder_command(
         raise UsageError("--catalog: expected a product feed to train the encoder on, found none", field="catalog")
     settings = _changed(EncoderSettings(), given, changes)
     taxonomy = default_taxonomy()
-    feed = read_feed(catalog, taxonomy)
+    feed = read_rows(catalog, strict)
     folder = WEIGHTS / model if (WEIGHTS / model).is_dir() else Path(model)
-    boxes = read.worn_boxes(feed, load_detector(folder))
+    boxes = read.worn_boxes(feed, load_detector(folder, threads))
     vocabulary = read.read_vocabulary([p for p in feed.products if not p.product_id.endswith("0")], taxonomy)
     items = read.catalogue_samples(feed, boxes, vocabulary, taxonomy)
-    images, _ = _street(voc, ccp)
+    images, _ = _street(voc, ccp, strict)
     masked = [image for image in images if image.source == "street-ccp"]
     street = read.street_samples(masked, ccp, taxonomy) if ccp else []
     scenes = read.backgrounds(images, 600, np.random.default_rng(settings.seed)) if images else []
     click.echo(train_encoder(settings, items, street, scenes, vocabulary, out))
 
 
-def _street(voc: Path | None, ccp: Path | None) -> "tuple[list[LabelledImage], list[LabelledImage]]":
+def _street(voc: Path | None, ccp: Path | None, strict: bool) -> "tuple[list[LabelledImage], list[LabelledImage]]":
     """Return the street photos to train on, and those of dev."""
     from twinset.data.ccp import read_ccp
     from twinset.data.voc import read_voc
@@ -159,10 +167,11 @@ def _street(voc: Path | None, ccp: Path | None) -> "tuple[list[LabelledImage], l
     taxonomy = default_taxonomy()
     parts: list[list[LabelledImage]] = [[], []]
     for part, split in zip(parts, ("train", "dev"), strict=True):
-        if voc:
-            part += read_voc(voc, split, taxonomy).images
-        if ccp:
-            part += read_ccp(ccp, split, taxonomy).images
+        read = [read_voc(voc, split, taxonomy, strict)] if voc else []
+        read += [read_ccp(ccp, split, taxonomy, strict)] if ccp else []
+        for labelled in read:
+            report_problems(labelled.problems)
+            part += labelled.images
     return parts[0], parts[1]
 
 
@@ -190,12 +199,16 @@ def _changed(settings: T, given: dict[str, Any], changes: Sequence[str]) -> T:
     return dataclasses.replace(settings, **values)  # type: ignore[type-var]
 
 
-def _training_log() -> None:
+def _prepare(threads: int | None) -> None:
+    """Make the process ready for training, or raise MissingExtra."""
     try:
-        import torch  # noqa: F401
+        import torch
     except ImportError as exc:
         from twinset.errors import MissingExtra
 
         raise MissingExtra("torch", "train") from exc
+    from twinset.runtime import cpu_threads
+
+    torch.set_num_threads(threads or cpu_threads())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("onnx_ir").setLevel(logging.WARNING)
