@@ -332,6 +332,20 @@ def test_train_detector_hands_its_settings_and_photos_on(run, tmp_path, monkeypa
         torch.set_num_threads(threads)
 
 
+def test_pictures_of_a_catalogue_that_cannot_be_trained_on_are_named(tmp_path, caplog):
+    pytest.importorskip("torch")
+    from twinset.data.feed import read_feed
+    from twinset.detect.samples import feed_samples
+    from twinset.taxonomy import default_taxonomy
+
+    taxonomy = default_taxonomy()
+    feed = read_feed(
+        write_feed(tmp_path, "product_id,image,category\n1,images/a.png,top\n2,images/none.png,top\n"), taxonomy
+    )
+    assert len(feed_samples(feed, taxonomy.names, taxonomy)) == 1
+    assert "product 2 is left out" in caplog.text and "none.png" in caplog.text
+
+
 # --- evaluation -------------------------------------------------------------------------------------------------------
 
 

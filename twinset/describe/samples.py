@@ -1,5 +1,6 @@
 """What the encoder trains on: a catalogue's items cut out, with what their rows say, and street backgrounds."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from twinset.images import crop, read_image
 from twinset.taxonomy import Taxonomy
 from twinset.types import Box, Image, Product
 
+log = logging.getLogger(__name__)
 MIN_PRODUCTS = 8  # a word or type on fewer products teaches nothing
 TITLE_WORDS = 400
 GENDERS = {
@@ -106,7 +108,8 @@ def catalogue_samples(
     def load(product: Product) -> ItemSample | None:
         try:
             image = read_image(Path(product.images[0]))
-        except DataError:
+        except DataError as exc:
+            log.warning("product %s is left out: %s", product.product_id, exc)
             return None
         alone = item_box(image)
         box = alone or boxes.get(product.product_id) or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))

@@ -1,5 +1,6 @@
 """What the detector trains on: each source read into samples that say which classes they label."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from twinset.images import read_image
 from twinset.taxonomy import Taxonomy
 from twinset.types import Image, Product
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 MAX_SIDE = 640  # pixels kept of a photo's longer side: zooming in threefold still shows real detail
@@ -65,7 +67,8 @@ def feed_samples(feed: Feed, categories: Sequence[str], taxonomy: Taxonomy) -> l
             return None
         try:
             pixels, _ = _shrunken(read_image(Path(product.images[0])))
-        except DataError:
+        except DataError as exc:
+            log.warning("product %s is left out: %s", product.product_id, exc)
             return None
         none = np.zeros(0, np.int64)
         box = item_box(pixels)
