@@ -115,6 +115,11 @@ def test_links_lead_somewhere(file):
     assert missing == []
 
 
+@pytest.mark.skipif(not (ROOT / "twinset" / "weights" / "default").is_dir(), reason="figures come with the weights")
+def test_no_figure_is_left_out():
+    assert [file.name for file in GUIDES if "@@" in file.read_text(encoding="utf-8")] == []
+
+
 def test_every_guide_is_linked_from_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [file.name for file in (ROOT / "docs").glob("*.md") if f"docs/{file.name}" not in readme] == []
