@@ -1,0 +1,209 @@
+"""Training on a few drawn pictures: that it learns, goes on where it stopped, and exports what it trained."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from twinset.data.drawn import draw_shop
+from twinset.data.feed import read_feed
+from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, make_view
+from twinset.describe.encoder import EncoderConfig, load_encoder
+from twinset.describe.samples import catalogue_samples, gender_of, read_vocabulary
+from twinset.describe.train import EncoderSettings, build_trainee, export_encoder, torch_encoder, train_encoder
+from twinset.detect.augment import AugmentSettings, make_batch
+from twinset.detect.detector import DetectorConfig, load_detector, points_of
+from twinset.detect.network import make_points
+from twinset.detect.samples import Sample, drawn_samples
+from twinset.detect.train import TrainSettings, build_net, canvas_wh, find_boxes, torch_detector, train_detector
+from twinset.errors import DataError, UsageError
+from twinset.taxonomy import default_taxonomy
+from twinset.training import prefetch
+
+TAXONOMY = default_taxonomy()
+CATEGORIES = TAXONOMY.names
+TINY = TrainSettings(
+    height=96, width=64, batch=2, epochs=1, small_until=0.0, warmup=2, packshots=3, worn=0, others=0, frozen_blocks=15
+)
+logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    return drawn_samples(6, CATEGORIES, seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> Path:
+    out = tmp_path_factory.mktemp("detector")
+    train_detector(TINY, samples, CATEGORIES, out)
+    return out
+
+
+def test_training_writes_weights_settings_and_a_line_an_epoch(trained: Path) -> None:
+    lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+
+    assert [line["epoch"] for line in lines] == [1]
+    assert json.loads((trained / "settings.json").read_text())["height"] == 96
+    assert (trained / "detector.onnx").stat().st_size < 16e6
+
+
+def test_exported_detector_finds_what_torch_finds_at_other_sizes(trained: Path) -> None:
+    # weights are rounded to fp16 as they are exported, so the network is read back from the file
+    net = build_net(TINY, len(CATEGORIES), trained / "detector.onnx").eval()
+    exported = load_detector(trained, threads=1)
+    in_torch = torch_detector(net, exported.config)
+    rng = np.random.default_rng(0)
+    for height, width in ((120, 80), (70, 150)):
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        found, expected = exported.detect(image, 0.0), in_torch.detect(image, 0.0)
+        assert len(found) == len(expected) > 0
+        assert found.scores == pytest.approx(expected.scores, abs=1e-3)
+
+
+def test_training_goes_on_where_it_stopped(trained: Path, samples: list[Sample]) -> None:
+    train_detector(dataclasses.replace(TINY, epochs=2), samples, CATEGORIES, trained)
+
+    lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+
+
+def test_checkpoint_of_other_settings_is_refused(trained: Path, samples: list[Sample]) -> None:
+    with pytest.raises(DataError, match="expected a checkpoint of these settings"):
+        train_detector(dataclasses.replace(TINY, epochs=3), samples, CATEGORIES[:5], trained)
+
+
+def test_weights_of_an_exported_detector_start_another_training(trained: Path) -> None:
+    net = build_net(TINY, 3, trained / "detector.onnx")  # fewer categories: all but the classifier fits
+    stored = build_net(TINY, len(CATEGORIES), trained / "detector.onnx")
+
+    assert torch.equal(net.head.regress[0].weight, stored.head.regress[0].weight)
+    assert net.head.classify[0].weight.shape[0] == 3
+
+
+def test_points_of_serving_and_of_training_are_the_same() -> None:
+    assert np.array_equal(points_of((64, 96)), make_points(96, 64)[0].numpy())
+
+
+def test_first_part_of_the_training_sees_a_smaller_canvas() -> None:
+    settings = TrainSettings(small_until=0.5)
+
+    assert canvas_wh(settings, 0.49) == (192, 288)
+    assert canvas_wh(settings, 0.5) == (256, 384)
+
+
+@pytest.mark.parametrize("change", [{"height": 100}, {"epochs": 0}, {"batch": 1}], ids=str)
+def test_settings_that_can_not_be_are_refused(change: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="expected"):
+        TrainSettings(**change)
+
+
+def test_views_keep_boxes_inside_the_canvas_and_mask_what_is_unlabelled(samples: list[Sample]) -> None:
+    half = dataclasses.replace(samples[0], labelled=np.eye(1, len(CATEGORIES), 3, dtype=np.float32)[0])
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        batch = make_batch([half, *samples], samples, (64, 96), AugmentSettings(mosaic=0.5), rng)
+        boxes = batch.boxes[batch.valid]
+        assert batch.pixels.shape == (7, 96, 64, 3)
+        assert (boxes >= 0).all() and (boxes[:, 2] <= 64).all() and (boxes[:, 3] <= 96).all()
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+        assert batch.labelled[0].sum() == 1
+        assert (batch.labelled[1:].sum(1) >= 1).all()
+
+
+def test_worn_samples_get_the_box_of_the_class_they_are_known_to_show(samples: list[Sample]) -> None:
+    def run(pixels: np.ndarray) -> list[np.ndarray]:
+        count = len(points_of((pixels.shape[2], pixels.shape[1])))
+        scores = np.zeros((len(pixels), count, len(CATEGORIES)), np.float32)
+        scores[:, -1, 2], scores[:, -1, 5] = 0.6, 0.9
+        return [np.full((len(pixels), count, 4), 40, np.float32), scores]
+
+    none = np.zeros((0, 4), np.float32)
+    worn = dataclasses.replace(samples[0], boxes=none, labels=np.zeros(0, np.int64), wanted=2)
+    unseen = dataclasses.replace(worn, wanted=7)
+    from twinset.detect.detector import Detector
+
+    found = find_boxes([worn, unseen], Detector(run, DetectorConfig(CATEGORIES, 64 * 96)))
+
+    assert [sample.labels.tolist() for sample in found] == [[2]]
+    assert found[0].boxes.shape == (1, 4)
+
+
+def test_prefetch_yields_in_order_and_raises_what_the_maker_raised() -> None:
+    def items():
+        yield 1
+        yield 2
+        raise ValueError("broken")
+
+    got = []
+    with pytest.raises(ValueError, match="broken"):
+        for item in prefetch(items()):
+            got.append(item)
+    assert got == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory):
+    feed = read_feed(draw_shop(tmp_path_factory.mktemp("shop"), products=66, looks=0, seed=1), TAXONOMY)
+    vocabulary = read_vocabulary([*feed.products] * 8, TAXONOMY)
+    return catalogue_samples(feed, {}, vocabulary, TAXONOMY), vocabulary, feed
+
+
+def test_catalogue_samples_leave_validation_products_out(catalogue) -> None:
+    samples, vocabulary, feed = catalogue
+
+    assert {s.product_id for s in samples} == {p.product_id for p in feed.products if not p.product_id.endswith("0")}
+    assert all(s.mask is not None and s.mask.shape == s.pixels.shape[:2] for s in samples)
+    assert {vocabulary.base_colours[s.base_colour] for s in samples} <= set(TAXONOMY.colours)
+
+
+def test_views_have_the_items_mask_at_an_eighth_of_the_size(catalogue) -> None:
+    sample = catalogue[0][0]
+    scenes = [np.full((256, 256, 3), 90, np.uint8)]
+    rng = np.random.default_rng(0)
+    for settings in (SHOP_VIEW, STREET_VIEW):
+        view = make_view(sample, 64, settings, scenes, rng)
+        assert view.pixels.shape == (64, 64, 3)
+        assert view.mask.shape == (8, 8)
+        assert view.mask_known and 0.05 < view.mask.mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("title", "gender"),
+    [("Puma Men Black Shoe", 0), ("Women's bag", 1), ("Unisex cap", -1), ("Men and Women socks", -1), ("Girls Top", 3)],
+)
+def test_gender_is_what_the_title_says_once(title: str, gender: int) -> None:
+    assert gender_of(title) == gender
+
+
+def test_encoder_trains_and_exports_what_torch_computes(catalogue, tmp_path: Path) -> None:
+    samples, vocabulary, _ = catalogue
+    settings = EncoderSettings(size=64, products=4, street=0, epochs=1, warmup=2, frozen_blocks=15)
+
+    file = train_encoder(settings, samples[:24], [], [], vocabulary, tmp_path / "run")
+
+    encoder = load_encoder(file.parent, threads=1)
+    described = encoder.describe([sample.pixels for sample in samples[:3]])
+    assert [entry.embedding.shape for entry in described] == [(256,)] * 3
+    assert np.linalg.norm([entry.embedding for entry in described], axis=1) == pytest.approx(np.ones(3))
+    alone = encoder.describe([samples[1].pixels])[0]
+    assert alone.embedding @ described[1].embedding > 0.9999  # a batch changes nothing
+
+
+def test_exported_encoder_is_within_a_thousandth_of_torch(catalogue, tmp_path: Path) -> None:
+    samples, vocabulary, _ = catalogue
+    net = build_trainee(EncoderSettings(size=64), vocabulary).net
+
+    assert export_encoder(net, 0.4, 64, tmp_path / "encoder.onnx") < 1e-3
+
+    EncoderConfig(64).save(tmp_path / "encoder.json")
+    exported, in_torch = load_encoder(tmp_path, 1), torch_encoder(net, EncoderConfig(64))
+    for mine, expected in zip(
+        exported.describe([samples[0].pixels]), in_torch.describe([samples[0].pixels]), strict=True
+    ):
+        assert mine.embedding == pytest.approx(expected.embedding, abs=1e-3)
