@@ -15,6 +15,8 @@ from twinset.detect.detector import (
 )
 from twinset.errors import ModelError
 
+PLAIN = np.ones(2, np.float32)
+
 
 @pytest.mark.parametrize(
     ("image_wh", "expected"),
@@ -45,7 +47,7 @@ def test_postprocess_returns_boxes_in_the_images_pixels() -> None:
     scores[9, 1] = 0.8  # the point at (12, 12)
     distances[9] = [4, 2, 8, 6]
 
-    found = postprocess(distances, scores, size_wh, (128, 32), 0.5, 0.6)
+    found = postprocess(distances, scores, size_wh, (128, 32), 0.5, 0.6, PLAIN)
 
     assert found.boxes.tolist() == [[16, 10, 40, 18]]
     assert found.labels.tolist() == [1]
@@ -58,13 +60,30 @@ def test_postprocess_keeps_overlapping_boxes_of_different_categories() -> None:
     scores[9] = [0.9, 0.7]
     scores[10, 0] = 0.8  # 8 pixels beside it: IoU with it is 12 / 28
 
-    found = postprocess(distances, scores, (64, 32), (64, 32), 0.5, 0.3)
+    found = postprocess(distances, scores, (64, 32), (64, 32), 0.5, 0.3, PLAIN)
 
     assert found.labels.tolist() == [0, 1]
 
 
+def test_categorys_exponent_moves_its_threshold() -> None:
+    scores = np.zeros((42, 2), np.float32)
+    scores[9] = [0.25, 0.25]
+
+    found = postprocess(
+        np.ones((42, 4), np.float32), scores, (64, 32), (64, 32), 0.4, 0.6, np.array([1, 0.5], np.float32)
+    )
+
+    assert found.labels.tolist() == [1]
+    assert found.scores == pytest.approx([0.5])  # the root of a quarter
+
+
+def test_exponents_that_are_not_one_a_category_are_refused() -> None:
+    with pytest.raises(ModelError, match="expected 2 exponents, one a category, found 3"):
+        DetectorConfig(("top", "bag"), exponents=(1.0, 1.0, 1.0))
+
+
 def test_postprocess_of_nothing_is_empty() -> None:
-    found = postprocess(np.ones((42, 4), np.float32), np.zeros((42, 2), np.float32), (64, 32), (64, 32), 0, 0.6)
+    found = postprocess(np.ones((42, 4), np.float32), np.zeros((42, 2), np.float32), (64, 32), (64, 32), 0, 0.6, PLAIN)
 
     assert found.boxes.shape == (0, 4)
 
@@ -98,7 +117,7 @@ def test_resize_leaves_an_image_of_the_size_alone() -> None:
 
 
 def test_config_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
-    config = DetectorConfig(("top", "bag"), 1024, 0.25, 0.5)
+    config = DetectorConfig(("top", "bag"), 1024, 0.25, 0.5, (1.0, 0.75))
 
     config.save(tmp_path / "detector.json", sha256="abc")
 

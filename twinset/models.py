@@ -94,6 +94,9 @@ def model_version(folder: Path) -> str:
             digest.update((folder / file).read_bytes())
         else:  # facts such as figures may be added to the settings; vectors don't depend on them
             data = json.loads((folder / file).read_text(encoding="utf-8"))
-            kept = {key: data.get(key) for key in ("categories", "input_area", "size", "dim", "colour_weight")}
+            kept = {
+                key: data.get(key)
+                for key in ("categories", "input_area", "min_score", "exponents", "size", "dim", "colour_weight")
+            }
             digest.update(json.dumps(kept, sort_keys=True).encode())
     return f"{folder.name}-{digest.hexdigest()[:12]}"

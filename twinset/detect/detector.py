@@ -33,6 +33,16 @@ class DetectorConfig:
     input_area: int = 384 * 256  # pixels the photo is scaled to, whatever its shape
     min_score: float = 0.3  # operating threshold: best F1 on dev
     iou_threshold: float = 0.6  # of NMS, within a category
+    # A category's scores are raised to its exponent, so that `min_score` is the best threshold for each: rare and small
+    # things are found with lower scores. Empty: as they are.
+    exponents: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.exponents and len(self.exponents) != len(self.categories):
+            raise ModelError(
+                f"expected {len(self.categories)} exponents, one a category, found {len(self.exponents)}; "
+                f"install Twinset again"
+            )
 
     def save(self, file: Path, **facts: object) -> None:
         file.write_text(json.dumps({**asdict(self), **facts}, indent=2) + "\n", encoding="utf-8")
@@ -43,7 +53,11 @@ def load_config(file: Path) -> DetectorConfig:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         return DetectorConfig(
-            tuple(data["categories"]), int(data["input_area"]), float(data["min_score"]), float(data["iou_threshold"])
+            tuple(data["categories"]),
+            int(data["input_area"]),
+            float(data["min_score"]),
+            float(data["iou_threshold"]),
+            tuple(float(exponent) for exponent in data.get("exponents", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file}: expected a detector's settings, found: {exc!r}; install Twinset again") from exc
@@ -55,6 +69,7 @@ class Detector:
     def __init__(self, run: Run, config: DetectorConfig) -> None:
         self.run, self.config = run, config
         self.categories, self.min_score = config.categories, config.min_score
+        self._exponents = np.array(config.exponents or [1.0] * len(config.categories), np.float32)
 
     def detect(self, image: Image, min_score: float | None = None) -> Detections:
         """Return the items in an image, best first; without `min_score` those above the operating threshold."""
@@ -72,7 +87,13 @@ class Detector:
             for row, i in enumerate(chosen):
                 image_wh = images[i].shape[1], images[i].shape[0]
                 found[i] = postprocess(
-                    distances[row], scores[row], size_wh, image_wh, threshold, self.config.iou_threshold
+                    distances[row],
+                    scores[row],
+                    size_wh,
+                    image_wh,
+                    threshold,
+                    self.config.iou_threshold,
+                    self._exponents,
                 )
         return [found[i] for i in range(len(images))]
 
@@ -117,13 +138,16 @@ def postprocess(
     image_wh: tuple[int, int],
     min_score: float,
     iou_threshold: float,
+    exponents: NDArray[np.float32],
 ) -> Detections:
     """Return one image's detections from the network's outputs: threshold, NMS within each category, the best 100.
 
-    distances (P, 4) left, top, right, bottom in input pixels; scores (P, C).
+    distances (P, 4) left, top, right, bottom in input pixels; scores (P, C), each category's to be raised to its
+    exponent (C,).
     """
-    point, label = np.nonzero(scores >= max(min_score, 1e-3))
-    score = scores[point, label]
+    lowest = np.maximum(max(min_score, 1e-9) ** (1 / exponents), 1e-3)  # of the scores as the network gives them
+    point, label = np.nonzero(scores >= lowest.astype(np.float32))
+    score = scores[point, label] ** exponents[label]
     if len(score) > MAX_CANDIDATES:
         best = np.argsort(-score, kind="stable")[:MAX_CANDIDATES]
         point, label, score = point[best], label[best], score[best]

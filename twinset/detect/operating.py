@@ -1,10 +1,12 @@
 """Where to operate: the detector's figures on dev while it trains, and the score threshold that serves best there."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twinset.boxes import box_iou
 from twinset.data.labelled import Labelled, LabelledImage
@@ -12,7 +14,10 @@ from twinset.detect.detector import Detector, load_config, load_detector
 from twinset.images import read_image
 from twinset.taxonomy import Taxonomy
 
+Floats = NDArray[np.floating]
 MATCH_IOU = 0.5
+LOWEST_SCORE = 0.02
+MIN_BOXES = 20  # fewer tell no threshold
 BATCH = 16
 
 
@@ -32,39 +37,69 @@ def evaluate_on(images: Sequence[LabelledImage], taxonomy: Taxonomy) -> Callable
     return evaluate
 
 
-def best_threshold(detector: Detector, images: Sequence[LabelledImage], taxonomy: Taxonomy) -> float:
-    """Return the score from which on precision and recall of the photos' boxes, IoU 0.5, have the best F1."""
-    scores, right, total = [], [], 0
+def set_threshold(folder: Path, images: Sequence[LabelledImage], taxonomy: Taxonomy) -> float:
+    """Write the best threshold on the photos, and each category's exponent, into the folder's detector.json.
+
+    Returns the threshold: that of all categories together. A category with fewer than 20 boxes keeps its scores.
+    """
+    file = folder / "detector.json"
+    config = dataclasses.replace(load_config(file), exponents=())
+    detector = Detector(load_detector(folder).run, config)
+    scores, right, labels, totals = match_all(detector, images, taxonomy)
+    threshold = best_threshold(scores, right, int(totals.sum()))
+    exponents = []
+    for label in range(len(config.categories)):
+        own = labels == label
+        best = best_threshold(scores[own], right[own], int(totals[label])) if totals[label] >= MIN_BOXES else threshold
+        exponents.append(round(math.log(threshold) / math.log(best), 4))
+    dataclasses.replace(config, min_score=threshold, exponents=tuple(exponents)).save(file)
+    return threshold
+
+
+def best_threshold(scores: Floats, right: NDArray[np.bool_], total: int) -> float:
+    """Return the score from which on (N,) detections have the best F1, `total` being how many there are to find.
+
+    Between the last detection that helps and the next, the middle.
+    """
+    if not right.any():
+        return 0.5
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    f1 = 2 * np.cumsum(right[order]) / (np.arange(1, len(order) + 1) + max(total, 1))
+    best = int(np.argmax(f1))
+    below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best]
+    return round(float(np.clip((ranked[best] + below) / 2, 0.02, 0.98)), 3)
+
+
+def match_all(
+    detector: Detector, images: Sequence[LabelledImage], taxonomy: Taxonomy
+) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """Return every detection's score, whether it is right at IoU 0.5, its label, and (C,) how many boxes there are.
+
+    Detections of categories that a photo's source does not label, and those on undecidable boxes, are left out.
+    """
+    scores, right, labels = list[float](), list[bool](), list[int]()
+    totals = np.zeros(len(detector.categories), np.int64)
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
-        found = detector.detect_batch([read_image(image.path) for image in part], 0.05)
+        found = detector.detect_batch([read_image(image.path) for image in part], LOWEST_SCORE)
         for image, detections in zip(part, found, strict=True):
             source = taxonomy.sources.get(image.source)
             known = source.categories if source else frozenset(taxonomy.names)
-            total += int((~image.crowd).sum())
+            for truth, crowd in zip(image.labels, image.crowd, strict=True):
+                if not crowd and truth in detector.categories:
+                    totals[detector.categories.index(truth)] += 1
             taken = image.crowd.copy()
             overlaps = box_iou(detections.boxes, image.boxes)
             for row, (label, score) in enumerate(zip(detections.labels, detections.scores, strict=True)):
                 name = detector.categories[int(label)]
-                same = np.array([truth == name for truth in image.labels], bool)
-                fits = same & (overlaps[row] >= MATCH_IOU)
+                fits = np.array([truth == name for truth in image.labels], bool) & (overlaps[row] >= MATCH_IOU)
                 if name not in known or (fits & image.crowd).any():
                     continue
                 free = np.flatnonzero(fits & ~taken)
                 scores.append(float(score))
                 right.append(len(free) > 0)
+                labels.append(int(label))
                 if len(free):
                     taken[free[np.argmax(overlaps[row][free])]] = True
-    order = np.argsort(-np.array(scores), kind="stable")
-    hits = np.cumsum(np.array(right)[order])
-    f1 = 2 * hits / (np.arange(1, len(order) + 1) + max(total, 1))
-    return round(float(np.array(scores)[order][int(np.argmax(f1))]), 3) if len(order) else detector.min_score
-
-
-def set_threshold(folder: Path, images: Sequence[LabelledImage], taxonomy: Taxonomy) -> float:
-    """Write the best threshold on the photos into the folder's detector.json and return it."""
-    detector = load_detector(folder)
-    threshold = best_threshold(detector, images, taxonomy)
-    file = folder / "detector.json"
-    dataclasses.replace(load_config(file), min_score=threshold).save(file)
-    return threshold
+    return np.array(scores), np.array(right, bool), np.array(labels, np.int64), totals
