@@ -208,7 +208,7 @@ function refresh() {
     answer = result;
     if (chosen === null || chosen >= result.items.length) chosen = result.items.length ? 0 : null;
     draw();
-    if (current()) $("status").textContent = word("shown", current().hits.length);
+    if (current()?.hits.length) $("status").textContent = word("shown", current().hits.length);
   });
 }
 
