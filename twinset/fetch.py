@@ -9,6 +9,7 @@ import http.client
 import io
 import ipaddress
 import json
+import logging
 import os
 import socket
 import ssl
@@ -18,6 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -37,6 +39,7 @@ _CHUNK = 64 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that may be gone at the next attempt
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +149,14 @@ def _fetch_once(url: str, max_bytes: int, deadline: float, etag: str | None, all
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        host = parts.hostname
+        if parts.scheme not in ("http", "https") or not host or parts.username is not None:
             raise ValueError("no http(s) URL")
+        if not host.isprintable() or " " in host:
+            raise ValueError("no host name")
         _ = parts.port  # raises ValueError out of range
-        parts.hostname.encode("idna")
+        host.encode("idna")
+        url.encode()  # not with half a character in it
     except ValueError as exc:  # UnicodeError is one
         raise FetchError(f"{url[:200]!r}: expected an http(s) URL with a host and no user name; check the URL") from exc
     return parts
@@ -162,11 +169,10 @@ class _Connection:
         host = str(parts.hostname)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         self.deadline = deadline
-        address = _resolve(host, port, allow_private)
-        self.socket = socket.create_connection((address, port), timeout=self._left())
+        self.socket = self._connect(_resolve(host, port, allow_private), port)
         if parts.scheme == "https":
             try:
-                self.socket = ssl.create_default_context().wrap_socket(self.socket, server_hostname=host)
+                self.socket = _tls().wrap_socket(self.socket, server_hostname=host)
             except BaseException:
                 self.socket.close()
                 raise
@@ -175,7 +181,16 @@ class _Connection:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.close()
+        self.socket.close()
+
+    def _connect(self, addresses: list[str], port: int) -> socket.socket:
+        """Return a socket to the first of the addresses that answers."""
+        for address in addresses[:-1]:
+            try:
+                return socket.create_connection((address, port), timeout=self._left() / 2)
+            except OSError:
+                continue  # a host known by IPv6 and IPv4 is often reached by one of them only
+        return socket.create_connection((addresses[-1], port), timeout=self._left())
 
     def _left(self) -> float:
         left = self.deadline - time.monotonic()
@@ -195,7 +210,7 @@ class _Connection:
         return io.BufferedReader(_Reader(self))
 
     def close(self) -> None:
-        self.socket.close()
+        """Do nothing: http.client closes as soon as the server says it will, before the body is read."""
 
 
 class _Reader(io.RawIOBase):
@@ -209,8 +224,14 @@ class _Reader(io.RawIOBase):
         return self.connection.receive_into(buffer)
 
 
-def _resolve(host: str, port: int, allow_private: bool) -> str:
-    """Return an address of the host. Raises FetchError if it has none, or any that is not public."""
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the context of all connections: reading the certificates takes longer than many a download."""
+    return ssl.create_default_context()
+
+
+def _resolve(host: str, port: int, allow_private: bool) -> list[str]:
+    """Return the host's addresses, at least one. Raises FetchError if it has none, or any that is not public."""
     try:
         found = socket.getaddrinfo(host.encode("idna"), port, type=socket.SOCK_STREAM)
     except socket.gaierror as exc:
@@ -220,7 +241,7 @@ def _resolve(host: str, port: int, allow_private: bool) -> str:
     addresses = [str(entry[4][0]) for entry in found]
     if not allow_private and not all(is_public(address) for address in addresses):
         raise FetchError(f"{host}: expected a public host, found a private or reserved address; it is not fetched")
-    return addresses[0]
+    return addresses
 
 
 def is_public(address: str) -> bool:
@@ -242,7 +263,7 @@ def _request(connection: _Connection, parts: SplitResult, etag: str | None) -> h
     client = http.client.HTTPConnection("unused")
     client.sock: Any = connection  # type: ignore[misc]
     target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (f"?{_query(parts.query)}" if parts.query else "")
-    client.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
+    client.putrequest("GET", target, skip_host=True)
     host = str(parts.hostname).encode("idna").decode()
     bracketed = f"[{host}]" if ":" in host else host
     client.putheader("Host", f"{bracketed}:{parts.port}" if parts.port else bracketed)
@@ -294,7 +315,7 @@ def _fetch_cached(
     backoff_s: float,
     allow_private: bool,
 ) -> bytes:
-    file = cache / hashlib.sha256(url.encode()).hexdigest() if cache else None
+    file = cache / hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest() if cache else None
     kept = _read_cached(file) if file else None
     etag = kept[0] if kept else None
     fetched = fetch_url(url, max_bytes, timeout_s, etag, attempts, backoff_s, allow_private)
@@ -302,7 +323,10 @@ def _fetch_cached(
         assert kept  # only an ETag of ours brings a 304
         return kept[1]
     if file and fetched.etag:
-        _write_cached(file, fetched.etag, fetched.data)
+        try:
+            _write_cached(file, fetched.etag, fetched.data)
+        except OSError as exc:
+            _log.warning("%s could not be kept in %s: %s", url, cache, exc.strerror)
     return fetched.data
 
 
@@ -320,6 +344,10 @@ def _read_cached(file: Path) -> tuple[str, bytes] | None:
 def _write_cached(file: Path, etag: str, body: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".part-")
-    with open(handle, "wb") as part:
-        part.write(json.dumps({"etag": etag, "size": len(body)}).encode() + b"\n" + body)
-    os.replace(name, file)  # readers see the old file or the new one, never half of it
+    try:
+        with open(handle, "wb") as part:
+            part.write(json.dumps({"etag": etag, "size": len(body)}).encode() + b"\n" + body)
+        os.replace(name, file)  # readers see the old file or the new one, never half of it
+    except OSError:
+        os.unlink(name)
+        raise

@@ -1,0 +1,525 @@
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from twinset import fetch
+from twinset.errors import FetchError, ImageTooLarge
+from twinset.fetch import fetch_all, is_public
+
+BODY = bytes(range(256)) * 1000  # more than any buffer on the way holds
+WAIT_S = 10.0  # after which a server that waits for the test gives up
+
+Answer = Callable[["Handler"], None]
+
+
+class Site:
+    """A web server on this machine: what it answers by path, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Answer]] = {}  # one a request, the last one for ever
+        self.asked: list[tuple[str, dict[str, str]]] = []  # path, headers
+        self.over = threading.Event()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"site": self}))
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def says(self, path: str, *answers: Answer) -> str:
+        self.answers[path] = list(answers)
+        return self.url + path
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.asked]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    site: Site
+
+    def do_GET(self) -> None:
+        self.site.asked.append((self.path, dict(self.headers)))
+        answers = self.site.answers[self.path.partition("?")[0]]
+        (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def answer(status: int = 200, body: bytes = b"", said: int | None = -1, **headers: str) -> Answer:
+    """Answers a request; `said` is the Content-Length, the body's by default, None for none."""
+
+    def send(handler: Handler) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        if said is not None:
+            handler.send_header("Content-Length", str(len(body) if said < 0 else said))
+        handler.close_connection = True
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return send
+
+
+def keeps_etag(body: bytes, etag: str) -> Answer:
+    """Answers with the body, or 304 to who has it already."""
+
+    def send(handler: Handler) -> None:
+        known = handler.headers["If-None-Match"] == etag
+        answer(304 if known else 200, b"" if known else body, ETag=etag)(handler)
+
+    return send
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    thread = threading.Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield site
+    site.over.set()
+    site.server.shutdown()
+    thread.join()
+    site.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds waited for between attempts, without waiting."""
+    waits: list[float] = []
+    monkeypatch.setattr(fetch.time, "sleep", waits.append)
+    return waits
+
+
+def fetch_url(url: str, **settings: object) -> fetch.Fetched:
+    return fetch.fetch_url(url, **{"allow_private": True, "timeout_s": WAIT_S} | settings)
+
+
+# --- what a URL gives -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+def test_body_arrives_whole_however_the_server_ends_the_connection(site, version, connection):
+    url = site.says("/a.jpg", answer(body=BODY, Connection=connection, ETag='"1"'))
+    site.server.RequestHandlerClass.protocol_version = version
+    fetched = fetch_url(url)
+    assert (fetched.url, fetched.data, fetched.etag) == (url, BODY, '"1"')
+
+
+def test_body_of_unsaid_length_arrives_whole(site):
+    assert fetch_url(site.says("/a.jpg", answer(body=BODY, said=None))).data == BODY
+
+
+def test_body_in_chunks_arrives_whole(site):
+    def chunks(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for start in range(0, len(BODY), 50_000):
+            part = BODY[start : start + 50_000]
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    assert fetch_url(site.says("/a.jpg", chunks)).data == BODY
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        pytest.param("/a b.jpg", "/a%20b.jpg", id="space"),
+        pytest.param("/a%20b.jpg", "/a%20b.jpg", id="already-encoded"),
+        pytest.param("/치마.jpg", "/%EC%B9%98%EB%A7%88.jpg", id="korean"),
+        pytest.param("/a.jpg?w=10&n=ü x", "/a.jpg?w=10&n=%C3%BC%20x", id="query"),
+        pytest.param("/a.jpg#part", "/a.jpg", id="fragment"),
+        pytest.param("", "/", id="no-path"),
+    ],
+)
+def test_url_is_sent_as_http_writes_it(site, written, sent):
+    site.says(sent.partition("?")[0], answer(body=b"x"))
+    fetch_url(site.url + written)
+    ((path, headers),) = site.asked
+    assert path == sent
+    assert headers["Host"] == site.url.removeprefix("http://")
+
+
+def test_server_that_still_has_the_callers_etag_gives_no_data(site):
+    url = site.says("/a.jpg", keeps_etag(BODY, '"1"'))
+    assert fetch_url(url, etag='"1"') == fetch.Fetched(url, None, '"1"')
+    assert fetch_url(url, etag='"0"').data == BODY
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 401, 403, 404, 410, 501])
+def test_other_status_than_200_is_an_error_and_not_asked_for_again(site, status):
+    with pytest.raises(FetchError, match=f"expected an image, found status {status} .*; check the URL"):
+        fetch_url(site.says("/a.jpg", answer(status)))
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "a.jpg",
+        "//host/a.jpg",
+        "http:///a.jpg",
+        "ftp://host/a.jpg",
+        "file:///etc/passwd",
+        "http://user:secret@host/a.jpg",
+        "http://host:99999/a.jpg",
+        "http://[::1/a.jpg",
+        "http://a..b/a.jpg",
+        "http://a b/a.jpg",
+        "http://a\0b/a.jpg",
+        "http://" + "a" * 64 + "/a.jpg",
+        "http://host/\ud800.jpg",
+    ],
+)
+def test_what_is_no_url_of_the_web_is_an_error_of_one_line(url):
+    with pytest.raises(FetchError, match=r"^.*expected an http\(s\) URL with a host and no user name; check the URL$"):
+        fetch_url(url)
+
+
+def test_host_that_does_not_exist_is_an_error_at_once(monkeypatch, waits):
+    def unknown(*args: object, **kwargs: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(FetchError, match=r"^nowhere\.test: expected a host that exists"):
+        fetch_url("http://nowhere.test/a.jpg")
+    assert waits == []
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [pytest.param(-1, id="said"), pytest.param(None, id="unsaid")])
+def test_body_may_have_as_many_bytes_as_allowed_and_no_more(site, said):
+    url = site.says("/a.jpg", answer(body=BODY, said=said))
+    assert fetch_url(url, max_bytes=len(BODY)).data == BODY
+    with pytest.raises(ImageTooLarge, match=r"expected at most 255,999 bytes, found more; give a smaller image"):
+        fetch_url(url, max_bytes=len(BODY) - 1)
+
+
+def test_body_said_to_be_too_large_is_not_read(site):
+    with pytest.raises(ImageTooLarge):
+        fetch_url(site.says("/a.jpg", answer(said=10**12)))
+
+
+def test_endless_body_is_read_up_to_the_limit(site):
+    def endless(handler: Handler) -> None:
+        answer(said=None)(handler)
+        try:
+            while not site.over.is_set():
+                handler.wfile.write(BODY)
+        except OSError:  # the reader had enough
+            pass
+
+    with pytest.raises(ImageTooLarge):
+        fetch_url(site.says("/a.jpg", endless), max_bytes=1_000_000)
+
+
+def silent(handler: Handler) -> None:
+    handler.site.over.wait(WAIT_S)
+
+
+def stalls(handler: Handler) -> None:
+    answer(body=b"half", said=8)(handler)
+    handler.wfile.flush()
+    handler.site.over.wait(WAIT_S)
+
+
+def drips(handler: Handler) -> None:
+    answer(said=10**6)(handler)
+    try:
+        while not handler.site.over.wait(0.01):
+            handler.wfile.write(b"x")
+    except OSError:  # the reader had enough
+        pass
+
+
+@pytest.mark.parametrize("slow", [silent, stalls, drips])
+def test_time_of_an_attempt_is_limited_however_slow_the_server(site, slow):
+    with pytest.raises(FetchError, match=r"found: no answer within 0\.2 s; try again later"):
+        fetch_url(site.says("/a.jpg", slow), timeout_s=0.2, attempts=1)
+
+
+# --- attempts ---------------------------------------------------------------------------------------------------------
+
+
+def hangs_up(handler: Handler) -> None:
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        *(pytest.param(answer(status), id=str(status)) for status in (408, 425, 429, 500, 502, 503, 504)),
+        pytest.param(answer(body=b"half", said=8), id="half-a-body"),
+        pytest.param(hangs_up, id="hangs-up"),
+    ],
+)
+def test_passing_failure_is_tried_again(site, waits, passing):
+    assert fetch_url(site.says("/a.jpg", passing, passing, answer(body=BODY))).data == BODY
+    assert waits == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("failure", "found"),
+    [
+        pytest.param(answer(503), "status 503 Service Unavailable", id="status"),
+        pytest.param(answer(body=b"half", said=8), "4 of 8 bytes", id="half-a-body"),
+    ],
+)
+def test_failure_that_stays_is_an_error_after_the_last_attempt(site, waits, failure, found):
+    url = site.says("/a.jpg", failure)
+    with pytest.raises(FetchError) as error:
+        fetch_url(url, attempts=2)
+    assert str(error.value) == f"{url}: expected an image, found: {found}; try again later"
+    assert (len(site.asked), waits) == (2, [0.5])
+
+
+def test_server_that_is_not_there_is_an_error_after_the_last_attempt(waits):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(FetchError, match=r"refused; try again later"):
+        fetch_url(f"http://127.0.0.1:{port}/a.jpg")
+    assert waits == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "waited"),
+    [("7", 7.0), ("0", 0.5), ("86400", 10.0), ("9" * 400, 10.0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0.5), ("-3", 0.5)],
+)
+def test_servers_wish_when_to_come_again_is_heard_within_limits(site, waits, retry_after, waited):
+    fetch_url(site.says("/a.jpg", answer(429, Retry_After=retry_after), answer(body=b"x")))
+    assert waits == [waited]
+
+
+# --- redirects --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_followed(site, status):
+    site.says("/new/b.jpg", answer(body=BODY))
+    fetched = fetch_url(site.says("/old/a.jpg", answer(status, Location="../new/b.jpg")))
+    assert (fetched.url, fetched.data) == (f"{site.url}/new/b.jpg", BODY)
+
+
+def test_five_redirects_are_followed_and_no_more(site):
+    for i in range(6):
+        site.says(f"/{i}", answer(302, Location=f"/{i + 1}"))
+    site.says("/6", answer(body=BODY))
+    assert fetch_url(f"{site.url}/1").data == BODY
+    with pytest.raises(FetchError, match=r"more than 5 redirects; give the final URL"):
+        fetch_url(f"{site.url}/0")
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/a", "http://[", "http://a:b@127.0.0.1/"])
+def test_redirect_out_of_the_web_is_refused(site, location):
+    with pytest.raises(FetchError, match=r"expected an http\(s\) URL"):
+        fetch_url(site.says("/a.jpg", answer(302, Location=location)))
+
+
+# --- private addresses ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "93.184.215.14", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
+def test_address_anybody_may_reach_is_public(address):
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("127.0.0.1", id="loopback"),
+        pytest.param("127.8.8.8", id="loopback-net"),
+        pytest.param("10.0.0.1", id="private-10"),
+        pytest.param("172.16.0.1", id="private-172"),
+        pytest.param("192.168.1.1", id="private-192"),
+        pytest.param("169.254.169.254", id="cloud-metadata"),
+        pytest.param("100.64.0.1", id="carrier"),
+        pytest.param("0.0.0.0", id="this-host"),
+        pytest.param("0.1.2.3", id="this-net"),
+        pytest.param("224.0.0.1", id="multicast"),
+        pytest.param("240.0.0.1", id="reserved"),
+        pytest.param("255.255.255.255", id="broadcast"),
+        pytest.param("192.0.2.1", id="documentation"),
+        pytest.param("198.18.0.1", id="benchmarks"),
+        pytest.param("::", id="v6-any"),
+        pytest.param("::1", id="v6-loopback"),
+        pytest.param("::127.0.0.1", id="v6-compatible"),
+        pytest.param("::ffff:127.0.0.1", id="v6-mapped"),
+        pytest.param("2002:7f00:1::", id="6to4-loopback"),
+        pytest.param("64:ff9b::a00:1", id="nat64-private"),
+        pytest.param("64:ff9b:1::1", id="nat64-local"),
+        pytest.param("2001:0:7f00:1::", id="teredo"),
+        pytest.param("fe80::1", id="v6-link-local"),
+        pytest.param("fe80::1%eth0", id="v6-scope"),
+        pytest.param("fc00::1", id="v6-unique-local"),
+        pytest.param("fec0::1", id="v6-site-local"),
+        pytest.param("ff02::1", id="v6-multicast"),
+    ],
+)
+def test_address_not_anybody_may_reach_is_not_public(address):
+    assert not is_public(address)
+
+
+@pytest.fixture
+def hosts(monkeypatch: pytest.MonkeyPatch, site: Site) -> Callable[..., list[str]]:
+    """Gives hosts addresses; a connection to any of them but "2606::dead" reaches the site. Returns those asked for."""
+    connect, look_up = socket.create_connection, socket.getaddrinfo
+    connected: list[str] = []
+
+    def set_hosts(known: dict[str, Sequence[str]]) -> list[str]:
+        def getaddrinfo(host: bytes | str, port: int, *args: object, **kwargs: object) -> list[tuple[object, ...]]:
+            name = host.decode() if isinstance(host, bytes) else host
+            if name not in known:
+                return look_up(host, port, *args, **kwargs)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[name]]
+
+        def create_connection(address: tuple[str, int], timeout: float) -> socket.socket:
+            connected.append(address[0])
+            if address[0] == "2606::dead":
+                raise OSError("Network is unreachable")
+            return connect(site.server.server_address, timeout)
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(socket, "create_connection", create_connection)
+        return connected
+
+    return set_hosts
+
+
+def test_connection_goes_to_the_very_address_that_was_checked(site, hosts):
+    connected = hosts({"shop.test": ["93.184.215.14"]})
+    site.says("/a.jpg", answer(body=BODY))
+    assert fetch_url("http://shop.test/a.jpg", allow_private=False).data == BODY
+    assert connected == ["93.184.215.14"]
+    assert site.asked[0][1]["Host"] == "shop.test"
+
+
+def test_address_that_does_not_answer_is_passed_over_for_the_next(site, hosts):
+    connected = hosts({"shop.test": ["2606::dead", "93.184.215.14"]})
+    site.says("/a.jpg", answer(body=BODY))
+    assert fetch_url("http://shop.test/a.jpg", allow_private=False, attempts=1).data == BODY
+    assert connected == ["2606::dead", "93.184.215.14"]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        pytest.param(["10.0.0.7"], id="private"),
+        pytest.param(["93.184.215.14", "10.0.0.7"], id="one-of-two"),
+        pytest.param(["::ffff:10.0.0.7"], id="inside-ipv6"),
+    ],
+)
+def test_host_with_a_private_address_is_not_connected_to(hosts, addresses):
+    connected = hosts({"shop.test": addresses})
+    with pytest.raises(FetchError, match=r"^shop\.test: expected a public host, found a private or reserved address"):
+        fetch_url("http://shop.test/a.jpg", allow_private=False)
+    assert connected == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::1]", "１２７.0.0.1"])
+def test_this_machine_is_refused_however_it_is_written(host):
+    with pytest.raises(FetchError, match="found a private or reserved address"):
+        fetch_url(f"http://{host}:9/a.jpg", allow_private=False)
+
+
+@pytest.mark.parametrize("location", ["http://inside.test/secret", "http://10.0.0.7/secret", "//inside.test/secret"])
+def test_redirect_to_a_private_address_is_refused(site, hosts, location):
+    connected = hosts({"shop.test": ["93.184.215.14"], "inside.test": ["10.0.0.7"]})
+    site.says("/a.jpg", answer(302, Location=location))
+    with pytest.raises(FetchError, match="found a private or reserved address; it is not fetched"):
+        fetch_url("http://shop.test/a.jpg", allow_private=False)
+    assert (connected, site.paths) == (["93.184.215.14"], ["/a.jpg"])
+
+
+# --- many URLs --------------------------------------------------------------------------------------------------------
+
+
+def test_many_urls_come_in_their_order_with_failures_among_them(site):
+    good = [site.says(f"/{i}", answer(body=b"%d" % i)) for i in range(20)]
+    missing = site.says("/missing", answer(404))
+    urls = [*good[:10], missing, *good[10:]]
+    found = list(fetch_all(urls, connections=4, allow_private=True))
+    assert [url for url, _ in found] == urls
+    assert [body for _, body in found if isinstance(body, bytes)] == [b"%d" % i for i in range(20)]
+    assert isinstance(found[10][1], FetchError)
+
+
+def test_several_connections_are_open_at_once(site):
+    together = threading.Barrier(4)
+
+    def waits_for_the_others(handler: Handler) -> None:
+        together.wait(WAIT_S)
+        answer(body=b"x")(handler)
+
+    urls = [site.says(f"/{i}", waits_for_the_others) for i in range(4)]
+    assert [body for _, body in fetch_all(urls, connections=4, allow_private=True)] == [b"x"] * 4
+
+
+def test_few_answers_are_held_ready(site):
+    drawn = 0
+
+    def urls() -> Iterator[str]:
+        nonlocal drawn
+        for i in range(1000):
+            drawn += 1
+            yield site.says(f"/{i}", answer(body=b"x"))
+
+    fetched = fetch_all(urls(), connections=2, allow_private=True)
+    next(fetched)
+    assert drawn == 4
+    fetched.close()
+
+
+def fetch_one(url: str, cache: Path) -> bytes:
+    ((_, body),) = fetch_all([url], cache=cache, allow_private=True)
+    assert isinstance(body, bytes)
+    return body
+
+
+def test_body_with_an_etag_is_sent_once(site, tmp_path):
+    url = site.says("/a.jpg", keeps_etag(BODY, '"1"'))
+    assert [fetch_one(url, tmp_path / "kept") for _ in range(3)] == [BODY] * 3
+    assert [headers.get("If-None-Match") for _, headers in site.asked] == [None, '"1"', '"1"']
+
+
+def test_changed_body_takes_the_place_of_the_kept_one(site, tmp_path):
+    url = site.says("/a.jpg", keeps_etag(b"old", '"1"'), keeps_etag(b"new", '"2"'))
+    assert [fetch_one(url, tmp_path) for _ in range(3)] == [b"old", b"new", b"new"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_body_without_an_etag_is_not_kept(site, tmp_path):
+    fetch_one(site.says("/a.jpg", answer(body=BODY)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", [0, 5, 100], ids=["empty", "half-a-head", "half-a-body"])
+def test_damaged_cache_is_fetched_again(site, tmp_path, left):
+    url = site.says("/a.jpg", keeps_etag(BODY, '"1"'))
+    fetch_one(url, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:left])
+    assert fetch_one(url, tmp_path) == BODY
+    assert "If-None-Match" not in site.asked[1][1]
+
+
+def test_cache_that_cannot_be_written_costs_nothing_but_the_cache(site, tmp_path, caplog):
+    cache = tmp_path / "kept"
+    cache.write_text("no folder")
+    assert fetch_one(site.says("/a.jpg", keeps_etag(BODY, '"1"')), cache) == BODY
+    assert "could not be kept" in caplog.text
+
+
+def test_url_with_half_a_character_is_an_error_with_a_cache_too(tmp_path):
+    ((_, problem),) = fetch_all(["http://host/\ud800.jpg"], cache=tmp_path)
+    assert isinstance(problem, FetchError)
