@@ -132,7 +132,7 @@ def _fetch_once(url: str, max_bytes: int, deadline: float, etag: str | None, all
             response = _request(connection, parts, etag)
             location = response.getheader("Location")
             if response.status in _REDIRECTS and location:
-                url = urljoin(url, location)
+                url = _join(url, location)
                 continue
             if response.status == 304 and etag:
                 return Fetched(url, None, etag)
@@ -144,6 +144,13 @@ def _fetch_once(url: str, max_bytes: int, deadline: float, etag: str | None, all
                 )
             return Fetched(url, _body(response, url, max_bytes), response.getheader("ETag"))
     raise FetchError(f"{url}: expected an image, found more than {MAX_REDIRECTS} redirects; give the final URL")
+
+
+def _join(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location  # no URL, as `_split` will say
 
 
 def _split(url: str) -> SplitResult:
