@@ -61,7 +61,7 @@ def by_hand(entries, query, k, category=None, holds=lambda entry: True):
     best = []
     for entry in entries:
         scores = [
-            min(max(round(float(item.embedding @ query), 6), 0.0), 1.0)
+            min(max(round(float(item.embedding @ query), 5), 0.0), 1.0)
             for item in entry.items
             if category is None or item.category == category
         ]
@@ -93,7 +93,7 @@ def test_search_is_what_a_plain_loop_finds(scanned, category, where, k):
     for query, hits in zip(queries, found, strict=True):
         expected = by_hand(entries, query, k, category, lambda e: all(FILTERS[text](e) for text in where))
         assert ids(hits) == [product_id for product_id, _ in expected]
-        assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=2e-6)
+        assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], abs=2e-5)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_scores_are_cosines_cut_to_0_and_1_and_equal_ones_go_by_id(store):
     store.upsert([make_entry("e", unit(1, 1))])
     hits = store.search(unit(1, 0)[None], 10, ["top"])[0]
     assert ids(hits) == ["10", "9", "a", "c", "e", "d"]
-    assert [hit.score for hit in hits] == [1.0, 1.0, 1.0, 1.0, pytest.approx(0.5**0.5, abs=1e-6), 0.0]
+    assert [hit.score for hit in hits] == [1.0, 1.0, 1.0, 1.0, pytest.approx(0.5**0.5, abs=1e-5), 0.0]
 
 
 def test_a_product_comes_back_as_it_was_stored(store):
@@ -308,5 +308,6 @@ def test_a_store_of_format_1_keeps_loading():
     expected = json.loads((OLD_STORE / "expected.json").read_text())
     assert isinstance(store, LanceStore) and store.model_version == MODEL
     hits = store.search(np.array([expected["query"]], np.float32), 3, [None])[0]
-    assert [[hit.product_id, hit.score] for hit in hits] == expected["hits"]
+    assert [hit.product_id for hit in hits] == [product_id for product_id, _ in expected["hits"]]
+    assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected["hits"]], abs=1e-5)
     assert store.get("p2").product.tags == {"no": "2"}

@@ -43,6 +43,8 @@ class OnnxSession:
         options.intra_op_num_threads = threads or cpu_threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Detector and encoder run in turn, each with threads of its own: those that wait must not keep the cores busy.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as exc:  # ONNX Runtime's own exceptions have no public base class
