@@ -6,7 +6,7 @@ import pytest
 
 from twinset.data.coco import read_coco
 from twinset.data.drawn import draw_look, draw_product, draw_shop
-from twinset.data.drawn_garments import KINDS
+from twinset.data.drawn_kinds import KINDS
 from twinset.data.feed import read_feed
 from twinset.images import read_image
 from twinset.taxonomy import default_taxonomy
@@ -23,12 +23,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_product_box_is_tight_around_what_is_not_white(kind) -> None:
     product = draw_product(kind.article_type, np.random.default_rng(2))
 
-    dark = (product.image < 200).any(2)  # the shadow below is lighter
-    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
-    x1, y1, x2, y2 = product.box
+    item = (product.image < 215).any(2)  # the shadow below is lighter
+    rows, columns = np.flatnonzero(item.any(1)), np.flatnonzero(item.any(0))
     assert product.category == kind.category == TAXONOMY.category_of(product.article_type)
-    assert x1 - 2 <= columns[0] and y1 - 2 <= rows[0] and columns[-1] <= x2 + 2 and rows[-1] <= y2 + 2
-    assert 0 <= x1 < x2 <= 450 and 0 <= y1 < y2 <= 600
+    assert product.box == pytest.approx((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), abs=3)
 
 
 def test_same_seed_draws_the_same() -> None:
@@ -36,6 +34,21 @@ def test_same_seed_draws_the_same() -> None:
 
     assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.boxes, second.boxes)
+
+
+def test_same_seed_draws_the_same_shop(shop: Path, tmp_path: Path) -> None:
+    again = draw_shop(tmp_path, products=40, looks=4, seed=5).parent
+
+    files = sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    assert len(files) == 40 + 4 + 2
+    assert all((again / file).read_bytes() == (shop.parent / file).read_bytes() for file in files)
+
+
+def test_a_hundred_and_sixty_products_hold_several_of_every_category() -> None:
+    sold = Counter(KINDS[i % len(KINDS)].category for i in range(160))  # the order in which draw_shop takes them
+
+    assert set(sold) == set(TAXONOMY.names)
+    assert min(sold.values()) >= 4
 
 
 def test_look_labels_what_is_worn_inside_the_picture() -> None:

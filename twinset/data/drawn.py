@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from twinset.data.drawn_figure import Worn, draw_figure
-from twinset.data.drawn_garments import KINDS, Kind, pen_for
+from twinset.data.drawn_kinds import KINDS, Kind, pen_for
 from twinset.data.drawn_pen import PALETTE, SCALE, Fabric, Pen, Rgb, mask_box, shadow, to_array
 from twinset.images import encode_jpeg
 from twinset.types import Box, Image

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageChops, ImageDraw, ImageFilter
 
-from twinset.data.drawn_garments import Cut, Kind, draw_belt, draw_waist_belt
+from twinset.data.drawn_garments import Cut, draw_belt, draw_waist_belt
+from twinset.data.drawn_kinds import Kind
 from twinset.data.drawn_pen import SCALE, Fabric, Pen, Rgb, darker, mask_box, mirrored, to_array
 from twinset.types import Box, Image
 
