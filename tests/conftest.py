@@ -16,10 +16,14 @@ import uvicorn
 from click.testing import CliRunner
 from fakes import FakeModels, draw_product, draw_street, make_feed, save_image
 from fastapi import FastAPI
+from hypothesis import settings
 
 from twinset.indexing import index_feed
 from twinset.store import open_store
 from twinset.types import Product
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine fails no test
+settings.load_profile("unhurried")
 
 
 @dataclass(frozen=True)
