@@ -53,11 +53,12 @@ def nms(boxes: Boxes, scores: NDArray[np.float32], iou_threshold: float) -> NDAr
 def nms_per_label(
     boxes: Boxes, scores: NDArray[np.float32], labels: NDArray[np.int64], iou_threshold: float
 ) -> NDArray[np.int64]:
-    """Return the indices kept by `nms` run within each label, best first over all labels."""
-    if not len(boxes):
-        return np.zeros(0, np.int64)
-    spread = (boxes.max() - min(float(boxes.min()), 0.0) + 1) * labels[:, None]  # labels never overlap once moved apart
-    return nms((boxes + spread).astype(np.float32), scores, iou_threshold)
+    """Return the indices kept by `nms` run within each label, best first over all labels, ties by index."""
+    kept = np.zeros(0, np.int64)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        kept = np.concatenate([kept, own[nms(boxes[own], scores[own], iou_threshold)]])
+    return kept[np.lexsort((kept, -scores[kept]))]
 
 
 def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:

@@ -4,13 +4,16 @@ Merging or splitting categories is an edit of that file: nothing here knows a ca
 """
 
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twinset.errors import DataError
+
+Meaning = TypeVar("Meaning", str, str | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,9 @@ class Taxonomy:
 
 
 def fold(word: str) -> str:
-    """Return the word as taxonomy look-ups compare it: case, spaces and hyphens don't count."""
-    return "".join(character for character in word.casefold() if character.isalnum())
+    """Return the word as taxonomy look-ups compare it: case, spaces and signs don't count, nor how Unicode spells it."""
+    spelt = unicodedata.normalize("NFKC", word)  # a Mac may write Korean letter by letter
+    return "".join(character for character in spelt.casefold() if character.isalnum())
 
 
 @cache
@@ -83,7 +87,7 @@ def read_taxonomy(path: Path) -> Taxonomy:
     """Return the taxonomy in a TOML file. Raises DataError naming the entry that is wrong."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as exc:
+    except (OSError, ValueError) as exc:  # TOMLDecodeError and UnicodeDecodeError among them
         raise DataError(f"{path}: expected a taxonomy in TOML, {exc}") from exc
     return parse_taxonomy(data, str(path))
 
@@ -111,12 +115,12 @@ def parse_taxonomy(data: Mapping[str, Any], where: str = "taxonomy") -> Taxonomy
             if type_category:
                 types.append(ArticleType(name, type_category, entry["en"], entry["ko"]))
             for word in (name, entry["en"], entry["ko"], *entry.get("also", ())):
-                words[fold(word)] = type_category
+                _name(words, word, type_category, f"{where}: article_types.{name}")
         for category in categories:
             for word in (category.name, category.en, category.ko):
                 words.setdefault(fold(word), category.name)
         for word in data["no_category"]["words"]:
-            words[fold(word)] = None
+            _name(words, word, None, f"{where}: no_category")
         sources = {
             name: Source(name, {label: checked(c, f"sources.{name}.{label}") for label, c in labels.items()})
             for name, labels in data["sources"].items()
@@ -125,7 +129,14 @@ def parse_taxonomy(data: Mapping[str, Any], where: str = "taxonomy") -> Taxonomy
         colour_names: dict[str, str] = {}
         for name, entry in data["colours"].items():
             for word in (name, entry["en"], entry["ko"], *entry.get("also", ())):
-                colour_names[fold(word)] = name
+                _name(colour_names, word, name, f"{where}: colours.{name}")
     except (KeyError, TypeError, AttributeError) as exc:
         raise DataError(f"{where}: expected categories, article_types, no_category, sources, colours; {exc!r}") from exc
     return Taxonomy(categories, tuple(types), sources, colours, colour_names, words)
+
+
+def _name(meanings: dict[str, Meaning], word: str, meaning: Meaning, entry: str) -> None:
+    """Give a word its meaning. Raises DataError for a word that means something else already."""
+    known = meanings.setdefault(fold(word), meaning)
+    if known != meaning:
+        raise DataError(f"{entry} names the word {word!r}, which means {known or 'no category'} already; drop one")
