@@ -72,7 +72,7 @@ class Taxonomy:
 
 
 def fold(word: str) -> str:
-    """Return the word as taxonomy look-ups compare it: case, spaces and signs don't count, nor how Unicode spells it."""
+    """Return the word as taxonomy look-ups compare it: case, spaces, signs don't count, nor how Unicode spells it."""
     spelt = unicodedata.normalize("NFKC", word)  # a Mac may write Korean letter by letter
     return "".join(character for character in spelt.casefold() if character.isalnum())
 
