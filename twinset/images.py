@@ -50,14 +50,9 @@ def decode_image(data: bytes, name: str = "image", max_bytes: int = MAX_BYTES, m
     """
     _check_bytes(len(data), name, max_bytes)
     picture = _open(data, name, max_pixels)
-    try:
+    with _decoding(picture, name):
         picture.load()
         return _upright(_to_rgb(picture), _orientation(picture))
-    except _DECODER_ERRORS as exc:
-        raise ImageError(
-            f"{name}: expected a whole {picture.format} image, found damaged or truncated data ({_one_line(exc)}); "
-            f"save or send it again"
-        ) from exc
 
 
 def read_image(path: Path, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image:
@@ -69,17 +64,23 @@ def read_image_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Return a file's bytes, not decoded. Raises ImageTooLarge without reading it, DataError if it can't be read."""
     try:
         _check_bytes(os.stat(path).st_size, str(path), max_bytes)
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(max_bytes + 1)
     except (OSError, ValueError) as exc:  # ValueError: a null character in the name
         raise _unreadable(path, exc) from exc
+    _check_bytes(len(data), str(path), max_bytes)  # a file may grow, a device has no size
+    return data
 
 
 def read_size(path: Path) -> tuple[int, int]:
     """Return (width, height) after EXIF rotation, from a file's header. Raises as `read_image` does."""
-    picture = _open(read_image_bytes(path), str(path), MAX_PIXELS)
+    data = read_image_bytes(path)
+    picture = _open(data, str(path), MAX_PIXELS)
+    if picture.format == "PNG" and b"eXIf" in data:  # which may stand behind the pixels
+        with _decoding(picture, str(path)):
+            picture.load()
     width, height = picture.size
-    swapped = "exif" in picture.info and _orientation(picture) >= 5
-    return (height, width) if swapped else (width, height)
+    return (height, width) if 5 <= _orientation(picture) <= 8 else (width, height)
 
 
 def walk_images(paths: Sequence[str | Path]) -> Iterator[tuple[str, Path]]:
@@ -165,9 +166,28 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _decoding(picture: "PillowImage", name: str) -> Iterator[None]:
+    try:
+        yield
+    except _DECODER_ERRORS as exc:
+        raise ImageError(
+            f"{name}: expected a whole {picture.format} image, found damaged or truncated data ({_one_line(exc)}); "
+            f"save or send it again"
+        ) from exc
+
+
 def _orientation(picture: "PillowImage") -> int:
-    with _quiet():
-        value = picture.getexif().get(_EXIF_ORIENTATION, 1)
+    """Return the orientation EXIF gives, 1 where it gives none or can't be read. XMP's is unknown to browsers too."""
+    from PIL import Image as Pillow
+
+    exif = Pillow.Exif()
+    try:
+        with _quiet():
+            exif.load(picture.info.get("exif", b""))
+            value = exif.get(_EXIF_ORIENTATION, 1)
+    except _DECODER_ERRORS:
+        return 1
     return value if isinstance(value, int) else 1
 
 
@@ -186,7 +206,7 @@ def _to_rgb(picture: "PillowImage") -> Image:
 
 def _upright(image: Image, orientation: int) -> Image:
     """Return the image turned as EXIF orientation 1-8 asks; other values mean nothing."""
-    if orientation >= 5 and orientation <= 8:
+    if 5 <= orientation <= 8:
         image = image.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
@@ -212,11 +232,13 @@ def _describe(data: bytes) -> str:
         (b"II*\0", "TIFF"),
         (b"MM\0*", "TIFF"),
         (b"\xff\xd8", "a damaged JPEG"),
+        (b"\x89PNG", "a damaged PNG"),
+        (b"GIF8", "a damaged GIF"),
     ):
         if data.startswith(start):
             return format_name
-    if data.startswith(b"\x89PNG"):
-        return "a damaged PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "a damaged WebP"
     head = data[:256]
     return "text" if all(byte >= 32 or byte in b"\t\r\n" for byte in head) else "no known image format"
 
