@@ -23,7 +23,7 @@ from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, ViewSettings,
 from twinset.describe.encoder import Encoder, EncoderConfig
 from twinset.describe.network import EncoderNet, ServingEncoder, Tasks, join
 from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
-from twinset.detect.export import TOLERANCE, export_onnx, round_to_half
+from twinset.detect.export import TOLERANCE, export_onnx
 from twinset.errors import DataError, ModelError, UsageError
 from twinset.runtime import OnnxSession
 from twinset.training import (
@@ -171,8 +171,6 @@ def build_trainee(settings: EncoderSettings, vocabulary: Vocabulary) -> Trainee:
 
 def export_encoder(net: EncoderNet, colour_weight: float, size: int, file: Path) -> float:
     """Write the encoder to `file` and return its largest difference from torch. Raises ModelError above 1e-3."""
-    net.eval()
-    round_to_half(net)
     serving = ServingEncoder(net, colour_weight).eval()
     dynamic: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=1024)}
     export_onnx(serving, torch.zeros(2, size, size, 3, dtype=torch.uint8), file, dynamic, ["embedding", "mask"])

@@ -19,6 +19,7 @@ STRIDES = (8, 16, 32)
 SIDE_STEP = 32  # sides are multiples of it
 MAX_CANDIDATES = 1000  # best scores that go into NMS
 MAX_ITEMS = 100
+BATCH = 8  # through the network at a time; more take memory and no less time
 MAX_ASPECT = 4.0  # of the network's input; a longer strip is squeezed
 
 # (B, H, W, 3) uint8 -> distances (B, P, 4) from each point to its box's sides, input pixels; scores (B, P, C)
@@ -80,10 +81,10 @@ class Detector:
         threshold = self.min_score if min_score is None else min_score
         sizes = [input_size_wh(image.shape[1], image.shape[0], self.config.input_area) for image in images]
         found: dict[int, Detections] = {}
-        for size_wh in dict.fromkeys(sizes):
-            chosen = [i for i, size in enumerate(sizes) if size == size_wh]
-            pixels = np.stack([resize(images[i], size_wh) for i in chosen])
-            distances, scores = self.run(pixels)
+        alike = ([i for i, size in enumerate(sizes) if size == chosen] for chosen in dict.fromkeys(sizes))
+        for chosen in (group[start : start + BATCH] for group in alike for start in range(0, len(group), BATCH)):
+            size_wh = sizes[chosen[0]]
+            distances, scores = self.run(np.stack([resize(images[i], size_wh) for i in chosen]))
             for row, i in enumerate(chosen):
                 image_wh = images[i].shape[1], images[i].shape[0]
                 found[i] = postprocess(

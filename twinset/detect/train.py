@@ -180,7 +180,7 @@ def build_net(settings: TrainSettings, classes: int, start_from: Path | None = N
     net = DetectorNet(backbone, classes)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start_from:
-        stored, own = read_weights(start_from), net.state_dict()
+        stored, own = read_weights(start_from, net), net.state_dict()
         fitting = {name: tensor for name, tensor in stored.items() if name in own and own[name].shape == tensor.shape}
         needed = [name for name in own if not name.endswith("num_batches_tracked") and ".classify." not in name]
         if missing := [name for name in needed if name not in fitting]:
