@@ -19,7 +19,15 @@ from twinset.detect.augment import AugmentSettings, make_batch
 from twinset.detect.detector import DetectorConfig, load_detector, points_of
 from twinset.detect.network import make_points
 from twinset.detect.samples import Sample, drawn_samples
-from twinset.detect.train import TrainSettings, build_net, canvas_wh, find_boxes, torch_detector, train_detector
+from twinset.detect.train import (
+    TrainSettings,
+    build_net,
+    canvas_wh,
+    find_boxes,
+    repeat_factors,
+    torch_detector,
+    train_detector,
+)
 from twinset.errors import DataError, UsageError
 from twinset.taxonomy import default_taxonomy
 from twinset.training import prefetch
@@ -207,3 +215,19 @@ def test_exported_encoder_is_within_a_thousandth_of_torch(catalogue, tmp_path: P
         exported.describe([samples[0].pixels]), in_torch.describe([samples[0].pixels]), strict=True
     ):
         assert mine.embedding == pytest.approx(expected.embedding, abs=1e-3)
+
+
+def test_samples_of_rare_categories_are_repeated() -> None:
+    blank = np.zeros((8, 8, 3), np.uint8)
+
+    def sample(labels: list[int], labelled: list[float]) -> Sample:
+        boxes = np.zeros((len(labels), 4), np.float32)
+        return Sample(blank, boxes, np.array(labels, np.int64), np.array(labelled, np.float32), True)
+
+    both, one = [1.0, 1.0], [1.0, 0.0]  # the second source doesn't label category 1
+    samples = [sample([0, 1], both), *[sample([0], both)] * 3, *[sample([0], one)] * 12, sample([], both)]
+
+    factors = repeat_factors(samples, below=0.8)
+
+    # category 0 is in 16 of 17 photos, category 1 in one of the five that label it
+    assert factors == pytest.approx([2.0, *[1.0] * 16])

@@ -19,7 +19,7 @@ from twinset.types import Image
 @dataclass(frozen=True, slots=True)
 class AugmentSettings:
     mosaic: float = 0.2  # share of views made of four samples
-    zoom_in: float = 0.2  # share that looks at one item, up to `max_zoom`
+    zoom_in: float = 0.35  # share that looks at one item, up to `max_zoom`
     max_zoom: float = 3.0
     scale: tuple[float, float] = (0.65, 1.35)  # of the size the photo is served at
     aspect: float = 0.1  # largest stretch of one side against the other

@@ -57,6 +57,7 @@ class TrainSettings:
     warmup: int = 300  # steps
     frozen_blocks: int = 3  # of the backbone, from its input
     ema: float = 0.999  # decay of the average of the weights that is kept and exported
+    repeat_below: float = 0.2  # street photos with a category in fewer of them than this share are seen oftener
     packshots: int = 1000  # products alone, an epoch
     worn: int = 700  # shots on a model, an epoch
     others: int = 100  # pictures with nothing of our categories, an epoch
@@ -234,7 +235,9 @@ class _Pools:
     def choose(
         self, settings: TrainSettings, rng: np.random.Generator, share: float, detector: Detector
     ) -> list[Sample]:
-        chosen = [*self.street]
+        times = repeat_factors(self.street, settings.repeat_below)
+        whole = np.floor(times + rng.random(len(times))).astype(int).tolist()
+        chosen = [sample for sample, count in zip(self.street, whole, strict=True) for _ in range(count)]
         chosen += _balanced(self.packshots, [int(s.labels[0]) for s in self.packshots], settings.packshots, rng)
         chosen += _balanced(self.others, [0] * len(self.others), settings.others, rng)
         if share >= settings.worn_from and self.worn:
@@ -243,6 +246,22 @@ class _Pools:
             chosen += find_boxes(picked, Detector(detector.run, smaller))
         order = rng.permutation(len(chosen))
         return [chosen[int(i)] for i in order]
+
+
+def repeat_factors(samples: Sequence[Sample], below: float) -> NDArray[np.float64]:
+    """Return how often each sample is to be seen in an epoch, so that rare categories are seen oftener.
+
+    A category in the share f of the samples that label it asks for max(1, sqrt(below / f)); a sample gets the most of
+    what its categories ask for (Gupta et al., "LVIS", CVPR 2019, section 4.1).
+    """
+    if not samples:
+        return np.zeros(0)
+    shown = np.zeros((len(samples), len(samples[0].labelled)))
+    for row, sample in zip(shown, samples, strict=True):
+        row[sample.labels] = 1
+    share = shown.sum(0) / np.maximum(np.sum([sample.labelled > 0 for sample in samples], axis=0), 1)
+    wanted = np.sqrt(below / np.maximum(share, 1e-9))
+    return np.maximum((shown * wanted).max(1), 1.0)
 
 
 def _balanced(samples: Sequence[Sample], classes: Sequence[int], count: int, rng: np.random.Generator) -> list[Sample]:
