@@ -261,7 +261,8 @@ def repeat_factors(samples: Sequence[Sample], below: float) -> NDArray[np.float6
         row[sample.labels] = 1
     share = shown.sum(0) / np.maximum(np.sum([sample.labelled > 0 for sample in samples], axis=0), 1)
     wanted = np.sqrt(below / np.maximum(share, 1e-9))
-    return np.maximum((shown * wanted).max(1), 1.0)
+    factors: NDArray[np.float64] = np.maximum((shown * wanted).max(1), 1.0)
+    return factors
 
 
 def _balanced(samples: Sequence[Sample], classes: Sequence[int], count: int, rng: np.random.Generator) -> list[Sample]:
