@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from twinset.errors import FilterError, UsageError
-from twinset.store.filters import Condition, parse_where
+from twinset.store.filters import And, Coded, Condition, Filter, Not, Or, Sets
+from twinset.store.where import parse_where
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,87 @@ def test_a_condition_tells_the_rows_it_holds_for(text, column, rows):
 
 def test_no_conditions_are_no_filter():
     assert parse_where([]).conditions == ()
+
+
+# --- and, or, not -----------------------------------------------------------------------------------------------------
+
+RED, BLUE = Condition("colour", "=", ("red",)), Condition("colour", "=", ("blue",))
+CHEAP, STOCKED = Condition("price", "<", (20.0,)), Condition("in_stock", "=", (True,))
+
+
+@pytest.mark.parametrize(
+    ("text", "conditions"),
+    [
+        ("colour=red or price<20", (Or((RED, CHEAP)),)),
+        ("colour=red and price<20", (RED, CHEAP)),
+        ("colour=red OR price<20 AND in_stock=true", (Or((RED, And((CHEAP, STOCKED)))),)),
+        ("(colour=red or price<20) and in_stock=true", (Or((RED, CHEAP)), STOCKED)),
+        ("not colour=red", (Not(RED),)),
+        ("not colour=red or price<20", (Or((Not(RED), CHEAP)),)),
+        ("not (colour=red or not(price < 20))", (Not(Or((RED, Not(CHEAP)))),)),
+        ("((colour=red))", (RED,)),
+        ("colour=red or not not colour=blue", (Or((RED, Not(Not(BLUE)))),)),
+        ("tags.print=salt and pepper", (Condition("tags.print", "=", ("salt and pepper",)),)),
+        ("tags.fit=slim or price<20", (Or((Condition("tags.fit", "=", ("slim",)), CHEAP)),)),
+        ("tags.x=this or that=3", (Condition("tags.x", "=", ("this or that=3",)),)),
+        ("tags.size=M (slim)", (Condition("tags.size", "=", ("M (slim)",)),)),
+        ("(tags.size=M (slim) or price<20)", (Or((Condition("tags.size", "=", ("M (slim)",)), CHEAP)),)),
+        ('shop="a or price<20",b', (Condition("shop", "=", ("a or price<20", "b")),)),
+        ('tags.x="a, b" and price<20', (Condition("tags.x", "=", ("a, b",)), CHEAP)),
+        ('tags.size=5" heel', (Condition("tags.size", "=", ('5" heel',)),)),
+        ("product_id=7,8", (Condition("product_id", "=", ("7", "8")),)),
+    ],
+)
+def test_conditions_are_joined(text, conditions):
+    assert parse_where([text]) == Filter(conditions)
+
+
+def test_strings_are_all_to_hold():
+    assert parse_where(["colour=red or price<20", "in_stock=true"]) == Filter((Or((RED, CHEAP)), STOCKED))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "colour=red or",
+        "or colour=red",
+        "(colour=red",
+        "price<20)",
+        "not",
+        "()",
+        "price<20 and (in_stock=true or )",
+        "colour=red or size=5",
+        "(" * 30 + "colour=red" + ")" * 30,
+    ],
+)
+def test_what_joins_nothing_is_one_line(text):
+    with pytest.raises(FilterError) as caught:
+        parse_where([text])
+    assert "expected" in str(caught.value) and "found" in str(caught.value) and "\n" not in str(caught.value)
+
+
+COLUMNS = {
+    "price": np.array([10.0, 30.0, np.nan, 15.0]),
+    "colour": Sets(("red", "blue"), np.array([1, 3, 0, 2], np.uint64)),
+    "shop": Coded(("a", "b", None), np.array([0, 1, 2, 0], np.int32)),
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        (["price<20 or colour=blue"], [True, True, False, True]),
+        (["not price<20"], [False, True, True, False]),
+        (["colour=red", "not colour=blue"], [True, False, False, False]),
+        (["colour!=red,blue"], [False, False, True, False]),
+        (["shop=a or (colour=blue and not shop=b)"], [True, False, False, True]),
+        (["shop!=a"], [False, True, True, False]),
+        (["colour=green"], [False] * 4),
+    ],
+)
+def test_a_filter_tells_the_rows_it_keeps(where, rows):
+    assert parse_where(where).rows(COLUMNS.__getitem__).tolist() == rows
+
+
+def test_no_filter_keeps_all():
+    assert parse_where([]).rows(COLUMNS.__getitem__) is None

@@ -218,6 +218,15 @@ def test_entries_that_contradict_themselves_are_refused(store):
     assert store.count() == 0
 
 
+def test_a_note_is_what_was_written_last(store, tmp_path):
+    assert store.read_note("rules") is None
+    store.write_note("rules", "first")
+    store.write_note("rules", "규칙 2\n")
+    assert open_store(tmp_path / "store").read_note("rules") == "규칙 2\n" and store.read_note("other") is None
+    with pytest.raises(ValueError, match="name"):
+        store.write_note("../rules", "")
+
+
 def test_an_unknown_product_is_named(store):
     with pytest.raises(NotFound, match="'nothing'"):
         store.get("nothing")

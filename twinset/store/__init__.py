@@ -4,7 +4,8 @@ from pathlib import Path
 
 from twinset.errors import StoreError
 from twinset.store.base import DIM, Entry, Fingerprint, Key, Store
-from twinset.store.filters import Filter, parse_where
+from twinset.store.filters import Filter
+from twinset.store.where import parse_where
 
 __all__ = ["DIM", "Entry", "Filter", "Fingerprint", "Key", "Store", "open_store", "parse_where"]
 

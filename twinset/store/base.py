@@ -96,7 +96,15 @@ class Store(Protocol):
         ...
 
     def compact(self) -> None:
-        """Tidy up after many writes."""
+        """Tidy up after many writes. Searches go on meanwhile."""
+        ...
+
+    def read_note(self, name: str) -> str | None:
+        """Return a small text kept with the store, such as its rules; None if none was written."""
+        ...
+
+    def write_note(self, name: str, text: str) -> None:
+        """Keep a small text with the store, in the place of what was written under that name, all or nothing."""
         ...
 
 

@@ -1,8 +1,7 @@
-"""Read `--where` conditions and say which products meet them. The stores bring the columns."""
+"""What a filter is, and which products meet it. where.py reads filters; the stores bring the columns."""
 
 import math
 import operator
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +9,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinset.errors import FilterError
-from twinset.taxonomy import default_taxonomy
-
-FIELDS = ("category", "colour", "price", "shop", "in_stock", "tags.NAME")
-_CONDITION = re.compile(r"\s*([A-Za-z_][^!<>=]*?)\s*(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
-_ORDERED: dict[str, Callable[[Any, Any], Any]] = {
+FIELDS = (
+    *("category", "colour", "price", "shop", "in_stock", "article_type", "product_id", "group_id"),
+    "tags.NAME",
+)
+ORDERED: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
 }
-_TRUTH = {"true": True, "false": False}
 
 Value = str | float | bool
 Rows = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coded:
+    """A column of few distinct values: row i has `values[codes[i]]`."""
+
+    values: Sequence[Any]
+    codes: NDArray[np.int32]  # (N,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sets:
+    """A column of sets of names: row i has `names[j]` where bit j of `bits[i]` is set."""
+
+    names: Sequence[str]  # at most 64
+    bits: NDArray[np.uint64]  # (N,)
+
+
+Column = Sequence[Any] | NDArray[Any] | Coded | Sets
+ColumnOf = Callable[[str], Column]  # a field's values, row by row
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,87 +52,93 @@ class Condition:
     operator: str  # = != < <= > >=
     values: tuple[Value, ...]
 
-    def holds(self, column: Sequence[Any]) -> Rows:
+    def holds(self, column: Column) -> Rows:
         """Return (N,) which values of a column meet the condition.
 
         A missing value, None or NaN, meets `!=` alone. A tag is compared by order as a number, and never holds where
         it is none. A value that is a set of names, as an item's colours, equals each of its names.
         """
-        if self.operator in _ORDERED:
-            numbers = column if isinstance(column, np.ndarray) else np.array([_number(value) for value in column])
-            ordered: Rows = _ORDERED[self.operator](numbers.astype(np.float64), self.values[0])
-            return ordered
+        if isinstance(column, Coded):
+            found: Rows = self.holds(column.values)[column.codes]
+            return found
+        if self.operator in ORDERED:
+            assert not isinstance(column, Sets)  # where.py lets no order through for colours
+            numbers = column if isinstance(column, np.ndarray) else np.array([to_number(value) for value in column])
+            found = ORDERED[self.operator](numbers.astype(np.float64), self.values[0])
+            return found
+        equal = self._equal(column)
+        return equal if self.operator == "=" else ~equal
+
+    def _equal(self, column: Sequence[Any] | NDArray[Any] | Sets) -> Rows:
         wanted = set(self.values)
+        if isinstance(column, Sets):
+            bits = sum(1 << i for i, name in enumerate(column.names) if name in wanted)
+            equal: Rows = (column.bits & np.uint64(bits)) != 0
+            return equal
         if isinstance(column, np.ndarray):
             equal = np.isin(column, list(wanted))
-        else:
-            sets = (value if isinstance(value, frozenset) else {value} for value in column)
-            equal = np.fromiter((not wanted.isdisjoint(value) for value in sets), bool, len(column))
-        found: Rows = equal if self.operator == "=" else ~equal
+            return equal
+        sets = (value if isinstance(value, frozenset) else {value} for value in column)
+        return np.fromiter((not wanted.isdisjoint(value) for value in sets), bool, len(column))
+
+    def rows(self, column_of: ColumnOf) -> Rows:
+        """Return (N,) which rows meet the condition."""
+        return self.holds(column_of(self.field))
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Holds where all its parts hold."""
+
+    parts: tuple["Node", ...]  # at least one
+
+    def rows(self, column_of: ColumnOf) -> Rows:
+        """Return (N,) which rows meet all parts."""
+        found: Rows = np.logical_and.reduce([part.rows(column_of) for part in self.parts])
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Holds where one of its parts holds."""
+
+    parts: tuple["Node", ...]  # at least one
+
+    def rows(self, column_of: ColumnOf) -> Rows:
+        """Return (N,) which rows meet any part."""
+        found: Rows = np.logical_or.reduce([part.rows(column_of) for part in self.parts])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Holds where its part does not, so also for products that lack the field."""
+
+    part: "Node"
+
+    def rows(self, column_of: ColumnOf) -> Rows:
+        """Return (N,) which rows don't meet the part."""
+        return ~self.part.rows(column_of)
+
+
+Node = Condition | And | Or | Not
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Conditions that must all hold. No conditions let everything through."""
 
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Node, ...] = ()
+
+    def rows(self, column_of: ColumnOf) -> Rows | None:
+        """Return (N,) which rows meet the filter, None for all."""
+        return And(self.conditions).rows(column_of) if self.conditions else None
+
+    def __and__(self, other: "Filter") -> "Filter":
+        return Filter(self.conditions + other.conditions)
 
 
-def parse_where(conditions: Sequence[str]) -> Filter:
-    """Return the filter of `field=value[,value]` strings, also `!=`, `<`, `<=`, `>` and `>=`. Raises FilterError."""
-    return Filter(tuple(_parse(text) for text in conditions))
-
-
-def _parse(text: str) -> Condition:
-    match = _CONDITION.fullmatch(text)
-    if not match:
-        raise _error(text, "field=value[,value] or one of != < <= > >=", repr(text))
-    field, op, rest = match[1], match[2], match[3]
-    words = [word.strip() for word in rest.split(",")]
-    if not all(words):
-        raise _error(text, f"a value after {op}", repr(rest.strip()))
-    if op in _ORDERED and len(words) > 1:
-        raise _error(text, f"one value after {op}", f"{len(words)}")
-    if op in _ORDERED and field in ("category", "colour", "shop", "in_stock"):
-        raise _error(text, f"= or != for {field}", op)
-    return Condition(field, op, tuple(_value(text, field, op, word) for word in words))
-
-
-def _value(text: str, field: str, op: str, word: str) -> Value:
-    if field == "price" or (field.startswith("tags.") and op in _ORDERED):
-        number = _number(word)
-        if math.isnan(number):
-            raise _error(text, "a number like 12.50", repr(word))
-        return number
-    if field == "in_stock":
-        if word.lower() not in _TRUTH:
-            raise _error(text, "true or false", repr(word))
-        return _TRUTH[word.lower()]
-    if field == "category":
-        names = default_taxonomy().names
-        if word not in names:
-            raise _error(text, f"one of {', '.join(names)}", repr(word))
-        return word
-    if field == "colour":
-        taxonomy = default_taxonomy()
-        colour = taxonomy.base_colour(word)
-        if colour is None:
-            raise _error(text, f"one of {', '.join(taxonomy.colours)}", repr(word))
-        return colour
-    if field == "shop" or (field.startswith("tags.") and len(field) > len("tags.")):
-        return word
-    raise _error(text, f"a field among {', '.join(FIELDS)}", repr(field))
-
-
-def _error(text: str, expected: str, found: str) -> FilterError:
-    shown = text if len(text) <= 60 else text[:57] + "..."
-    return FilterError(
-        f"where {shown!r}: expected {expected}, found {found}", field="where", expected=expected, found=found
-    )
-
-
-def _number(value: object) -> float:
+def to_number(value: object) -> float:
     """Return what a price or a tag says as a number, NaN where it is none."""
     try:
         number = float(str(value))

@@ -3,6 +3,8 @@
 A product is written in one commit, and readers see commits whole. The table's metadata names the format and the model.
 """
 
+import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from twinset.store.scan import Scan
 from twinset.types import Hit
 
 TABLE = "products"
+NOTES = "notes"  # a folder beside the table
 KEEP_VERSIONS = timedelta(minutes=1)  # readers of an older version have that long to finish
 _FORMAT_KEY, _MODEL_KEY = b"twinset.format", b"twinset.model"
 _WRITE_ADVICE = "check the disk's space and the folder's permissions"
@@ -88,6 +91,22 @@ class LanceStore:
     def compact(self) -> None:
         with _translated(self._folder):
             self._table.optimize(cleanup_older_than=KEEP_VERSIONS)
+
+    def read_note(self, name: str) -> str | None:
+        file = self._note(name)
+        with _translated(self._folder):
+            return file.read_text(encoding="utf-8") if file.exists() else None
+
+    def write_note(self, name: str, text: str) -> None:
+        file = self._note(name)
+        with _translated(self._folder, "a store that can be written", _WRITE_ADVICE):
+            file.parent.mkdir(exist_ok=True)
+            write_whole(file, text.encode())
+
+    def _note(self, name: str) -> Path:
+        if not re.fullmatch(r"[a-z0-9-]+", name):
+            raise ValueError(f"note {name!r}: expected a name of a-z, 0-9 and -")
+        return self._folder / NOTES / f"{name}.txt"
 
     def _shrunk(self, entries: Sequence[Entry]) -> list[Key]:
         """Return the products of which an item is stored that is not among the new ones."""
@@ -159,6 +178,19 @@ def _create(folder: Path, model_version: str | None, create: bool) -> LanceStore
         )  # a creation that was killed is done over
         table = database.create_table(TABLE, schema=schema(about), mode=mode)
     return LanceStore(folder, table, model_version)
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens meanwhile."""
+    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        with part.open("wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _any_of(keys: Sequence[Key]) -> str:

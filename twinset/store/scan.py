@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from twinset.errors import NotFound
 from twinset.store.base import DIM, Entry, Fingerprint, Key
-from twinset.store.filters import Condition, Filter
+from twinset.store.filters import Filter
 from twinset.store.rows import entry_of, hit_of
 from twinset.types import Hit
 
@@ -136,23 +136,17 @@ class Scan:
 
     def _allowed(self, filter: Filter | None, exclude: Key | None) -> NDArray[np.bool_] | None:
         """Return which rows may be hits, None for all."""
-        conditions = filter.conditions if filter else ()
-        if not conditions and exclude is None:
-            return None
-        allowed = np.ones(len(self._keys), bool)
-        for condition in conditions:
-            allowed &= self._holds(condition)
+        allowed = filter.rows(self._cached) if filter else None
         if exclude in self._starts:
-            start = self._starts[exclude]
-            allowed[self._product == self._product[start]] = False
+            others = self._product != self._product[self._starts[exclude]]
+            allowed = others if allowed is None else allowed & others
         return allowed
 
-    def _holds(self, condition: Condition) -> NDArray[np.bool_]:
-        name = condition.field
+    def _cached(self, name: str) -> Any:
         with self._lock:
             if name not in self._columns:
                 self._columns[name] = self._column(name)
-        return condition.holds(self._columns[name])
+        return self._columns[name]
 
     def _column(self, name: str) -> Any:
         """Return a filter field's value for each row."""
@@ -162,8 +156,8 @@ class Scan:
             return np.array(self._rows["in_stock"].to_pylist(), bool)
         if name == "category":
             return self._rows["item_category"].to_pylist()
-        if name == "shop":
-            return self._rows["shop"].to_pylist()
+        if name in ("shop", "article_type", "product_id", "group_id"):
+            return self._rows[name].to_pylist()
         if name == "colour":
             columns = self._rows.select(["colours", "colour_shares"]).to_pydict()
             return [_main_colours(names, shares) for names, shares in zip(*columns.values(), strict=True)]
