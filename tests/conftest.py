@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,14 @@ def stored(folder: Path, product_id: str, shop: str = "default") -> Product:
 
 def is_one_error_line(stderr: str) -> bool:
     return bool(re.fullmatch(r"Error: [^\n]+\n", stderr))
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    """Return once a service's models and store are loaded."""
+    until = time.monotonic() + 30
+    while client.get("/readyz").status_code != 200:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 @contextmanager

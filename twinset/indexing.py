@@ -109,6 +109,43 @@ def index_into(
     return _run(rows, store, models, strict, progress or NoProgress(), allow_private)
 
 
+def index_rows(
+    rows: Feed,
+    store: Store,
+    models: "Models",
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    allow_private: bool = False,
+) -> IndexReport:
+    """Bring a store up to date with rows that were read; see `index_into`. Leaves the store's report as it is."""
+    began = time.monotonic()
+    writer = _Writer(store, models, progress or NoProgress())
+    failed = list(rows.failed)
+    writer.progress.start(len(rows.products))
+    try:
+        for job in _read(rows, store, allow_private):
+            if job.problem and strict:
+                raise FeedError(f"{rows.path}:{job.line}: product {job.product.product_id}: {job.problem}")
+            if job.problem:
+                failed.append(FailedRow(job.line, job.product.product_id, job.problem))
+            writer.add(job)
+        writer.flush()
+    except (KeyboardInterrupt, FeedError):
+        writer.flush()
+        raise
+    if writer.stored:
+        store.compact()
+    return IndexReport(
+        products=len(rows.products) + len(rows.failed),
+        indexed=writer.stored,
+        unchanged=writer.unchanged,
+        failed=sorted(failed, key=lambda row: row.line),
+        seconds=time.monotonic() - began,
+        unknown_types=dict(rows.unknown_types.most_common()),
+    )
+
+
 def describe_products(
     products: Sequence[Product], images: Sequence[Image], boxes: Sequence[Box | None], models: "Models"
 ) -> list[Item]:
@@ -179,31 +216,7 @@ class _Job:
 def _run(
     feed: Feed, store: Store, models: "Models", strict: bool, progress: Progress, allow_private: bool
 ) -> IndexReport:
-    began = time.monotonic()
-    writer = _Writer(store, models, progress)
-    failed = list(feed.failed)
-    progress.start(len(feed.products))
-    try:
-        for job in _read(feed, store, allow_private):
-            if job.problem and strict:
-                raise FeedError(f"{feed.path}:{job.line}: product {job.product.product_id}: {job.problem}")
-            if job.problem:
-                failed.append(FailedRow(job.line, job.product.product_id, job.problem))
-            writer.add(job)
-        writer.flush()
-    except (KeyboardInterrupt, FeedError):
-        writer.flush()
-        raise
-    if writer.stored:
-        store.compact()
-    report = IndexReport(
-        products=len(feed.products) + len(feed.failed),
-        indexed=writer.stored,
-        unchanged=writer.unchanged,
-        failed=sorted(failed, key=lambda row: row.line),
-        seconds=time.monotonic() - began,
-        unknown_types=dict(feed.unknown_types.most_common()),
-    )
+    report = index_rows(feed, store, models, strict=strict, progress=progress, allow_private=allow_private)
     _write_report(Path(store.uri) / REPORT, feed.path, report)
     return report
 
