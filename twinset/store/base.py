@@ -79,12 +79,18 @@ class Store(Protocol):
         categories: Sequence[str | None],
         filter: Filter | None = None,
         exclude: Key | None = None,
+        variants: bool = False,
     ) -> list[list[Hit]]:
         """Return for each of (N, 256) unit vectors its `k` nearest products, best first, ties by product_id.
 
         `categories` has one entry for each vector; None searches all, products of no category among them. A product
-        with several items counts once, by its best.
+        with several items counts once, by its best; so do products of one `group_id` in a shop, unless `variants`
+        asks for each of them. `Hit.variants` says for how many products a hit stands.
         """
+        ...
+
+    def plan(self, category: str | None, filter: Filter | None = None) -> str:
+        """Return in a line of words how such a search is answered."""
         ...
 
     def fingerprints(self) -> dict[Key, Fingerprint]:
@@ -119,8 +125,14 @@ def check_entries(entries: Sequence[Entry]) -> None:
             raise ValueError(f"{entry.key}: expected items with an image_no and an image hash of their own")
         if min(numbers) < 0 or max(numbers) >= len(entry.product.images):
             raise ValueError(f"{entry.key}: expected image_no below {len(entry.product.images)}, found {numbers}")
-        for item in entry.items:
-            check_embedding(item.embedding, f"{entry.key}")
+    items = [(entry, item.embedding) for entry in entries for item in entry.items]
+    whole = bool(items) and all(embedding.shape == (DIM,) for _, embedding in items)
+    if whole:  # all at once, for the sake of time
+        lengths = np.linalg.norm(np.stack([embedding for _, embedding in items]), axis=1)
+        whole = bool((np.abs(lengths - 1) <= UNIT_TOLERANCE).all())
+    if not whole:
+        for entry, embedding in items:
+            check_embedding(embedding, f"{entry.key}")
 
 
 def check_embedding(embedding: NDArray[np.float32], name: str) -> None:
