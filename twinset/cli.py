@@ -29,6 +29,7 @@ from twinset.cli_base import (
     where_option,
 )
 from twinset.cli_evaluate import bench, evaluate
+from twinset.cli_keys import keys
 from twinset.cli_train import train
 from twinset.errors import DataError, UsageError
 
@@ -257,6 +258,7 @@ def models(as_json: bool) -> None:
 cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(bench)
+cli.add_command(keys)
 
 
 class _Photos:

@@ -24,7 +24,6 @@ from twinset.fetch import fetch_all
 from twinset.images import decode_image, read_image_bytes
 from twinset.runtime import cpu_threads
 from twinset.store import Entry, Fingerprint, Key, Store, open_store
-from twinset.store.beside import folder_beside
 from twinset.types import Box, Detections, Image, Item, Product
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ BATCH_IMAGES = 32  # described together
 BATCH_PIXELS = 50_000_000  # a batch is cut short at this many, for the sake of memory
 LOOK_AHEAD = 16  # products being read while others are described
 DETECT_MIN_SCORE = 0.05  # the feed says what is in the image, so a faint detection of it will do
-REPORT = "index-report.json"  # beside the store
+REPORT = "index-report.json"  # beside the tables
 FETCHED = "fetched"  # bodies that came with an ETag
 
 
@@ -110,6 +109,43 @@ def index_into(
     return _run(rows, store, models, strict, progress or NoProgress(), allow_private)
 
 
+def index_rows(
+    rows: Feed,
+    store: Store,
+    models: "Models",
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    allow_private: bool = False,
+) -> IndexReport:
+    """Bring a store up to date with rows that were read; see `index_into`. Leaves the store's report as it is."""
+    began = time.monotonic()
+    writer = _Writer(store, models, progress or NoProgress())
+    failed = list(rows.failed)
+    writer.progress.start(len(rows.products))
+    try:
+        for job in _read(rows, store, allow_private):
+            if job.problem and strict:
+                raise FeedError(f"{rows.path}:{job.line}: product {job.product.product_id}: {job.problem}")
+            if job.problem:
+                failed.append(FailedRow(job.line, job.product.product_id, job.problem))
+            writer.add(job)
+        writer.flush()
+    except (KeyboardInterrupt, FeedError):
+        writer.flush()
+        raise
+    if writer.stored:
+        store.compact()
+    return IndexReport(
+        products=len(rows.products) + len(rows.failed),
+        indexed=writer.stored,
+        unchanged=writer.unchanged,
+        failed=sorted(failed, key=lambda row: row.line),
+        seconds=time.monotonic() - began,
+        unknown_types=dict(rows.unknown_types.most_common()),
+    )
+
+
 def describe_products(
     products: Sequence[Product], images: Sequence[Image], boxes: Sequence[Box | None], models: "Models"
 ) -> list[Item]:
@@ -180,32 +216,8 @@ class _Job:
 def _run(
     feed: Feed, store: Store, models: "Models", strict: bool, progress: Progress, allow_private: bool
 ) -> IndexReport:
-    began = time.monotonic()
-    writer = _Writer(store, models, progress)
-    failed = list(feed.failed)
-    progress.start(len(feed.products))
-    try:
-        for job in _read(feed, store, allow_private):
-            if job.problem and strict:
-                raise FeedError(f"{feed.path}:{job.line}: product {job.product.product_id}: {job.problem}")
-            if job.problem:
-                failed.append(FailedRow(job.line, job.product.product_id, job.problem))
-            writer.add(job)
-        writer.flush()
-    except (KeyboardInterrupt, FeedError):
-        writer.flush()
-        raise
-    if writer.stored:
-        store.compact()
-    report = IndexReport(
-        products=len(feed.products) + len(feed.failed),
-        indexed=writer.stored,
-        unchanged=writer.unchanged,
-        failed=sorted(failed, key=lambda row: row.line),
-        seconds=time.monotonic() - began,
-        unknown_types=dict(feed.unknown_types.most_common()),
-    )
-    _write_report(folder_beside(store.uri) / REPORT, feed.path, report)
+    report = index_rows(feed, store, models, strict=strict, progress=progress, allow_private=allow_private)
+    _write_report(Path(store.uri) / REPORT, feed.path, report)
     return report
 
 
@@ -268,11 +280,10 @@ class _Writer:
 
 
 def _write_report(file: Path, feed: Path, report: IndexReport) -> None:
-    """Write what a run did beside the store."""
+    """Write what a run did beside the tables."""
     part = file.with_suffix(".part")
     text = json.dumps({"feed": str(feed)} | asdict(report), ensure_ascii=False, indent=2)
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
         os.replace(part, file)
     except OSError as exc:
@@ -286,7 +297,7 @@ def _read(feed: Feed, store: Store, allow_private: bool) -> Iterator[_Job]:
     """Yield the feed's rows in order with their images read, a few of them ahead of the caller."""
     stored = store.fingerprints()
     urls = (image for product in feed.products for image in product.images if _is_url(image))
-    fetched = fetch_all(urls, cache=folder_beside(store.uri) / FETCHED, allow_private=allow_private)
+    fetched = fetch_all(urls, cache=Path(store.uri) / FETCHED, allow_private=allow_private)
     waiting: deque[Future[_Job]] = deque()
     pool = ThreadPoolExecutor(cpu_threads() + 1, thread_name_prefix="read")
     try:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from twinset.boxes import box_iou, clip_boxes
 from twinset.errors import UsageError
+from twinset.stages import stage
 from twinset.types import Box, Detections, FoundItem, Image
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def detect_image(image: Image, models: "Models", min_score: float | None = None)
     """Return the items in a photo, best first, without hits; without `min_score` above the operating threshold."""
     if min_score is not None and not 0 <= min_score <= 1:
         raise _usage("min_score", "a number from 0 to 1", str(min_score))
-    detections = models.detect(image, min_score)
-    return _found(detections, models, models.describe(image, detections.boxes))
+    detections = _detect(image, models, min_score)
+    return _found(detections, models, _describe(image, models, detections.boxes))
 
 
 def search_image(
@@ -58,12 +59,12 @@ def search_image(
         found = _found_in_box(image, models, (0.0, 0.0, float(width), float(height)), None, None)
     elif box is not None:
         box = check_box(box, image)
-        found = _found_in_box(image, models, box, *_overlapping(models.detect(image), models, box, category))
+        found = _found_in_box(image, models, box, *_overlapping(_detect(image, models), models, box, category))
     else:
-        detections = models.detect(image)
+        detections = _detect(image, models)
         if category is not None:
             detections = _of_category(detections, models, category)
-        described = models.describe(image, detections.boxes)
+        described = _describe(image, models, detections.boxes)
         found = [
             (item, entry.embedding)
             for item, entry in zip(_found(detections, models, described), described, strict=True)
@@ -71,7 +72,8 @@ def search_image(
     if not found:
         return []
     embeddings = np.stack([embedding for _, embedding in found])
-    hits = store.search(embeddings, k, [item.category for item, _ in found], filter)
+    with stage("store"):
+        hits = store.search(embeddings, k, [item.category for item, _ in found], filter)
     return [replace(item, hits=tuple(mine)) for (item, _), mine in zip(found, hits, strict=True)]
 
 
@@ -91,6 +93,16 @@ def check_box(box: Box, image: Image) -> Box:
     raise _usage("box", f"x1,y1,x2,y2 with x1 < x2 and y1 < y2 within {width} x {height} pixels", str(box))
 
 
+def _detect(image: Image, models: "Models", min_score: float | None = None) -> Detections:
+    with stage("detect"):
+        return models.detect(image, min_score)
+
+
+def _describe(image: Image, models: "Models", boxes: NDArray[np.float32]) -> "list[Described]":
+    with stage("describe"):
+        return models.describe(image, boxes)
+
+
 def _found(detections: Detections, models: "Models", described: Sequence["Described"]) -> list[FoundItem]:
     return [
         FoundItem(models.categories[label], float(score), _box(box), entry.colours, ())
@@ -103,7 +115,7 @@ def _found(detections: Detections, models: "Models", described: Sequence["Descri
 def _found_in_box(
     image: Image, models: "Models", box: Box, category: str | None, score: float | None
 ) -> list[tuple[FoundItem, NDArray[np.float32]]]:
-    described = models.describe(image, np.array([box], np.float32))[0]
+    described = _describe(image, models, np.array([box], np.float32))[0]
     return [(FoundItem(category, score, box, described.colours, ()), described.embedding)]
 
 

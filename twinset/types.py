@@ -85,6 +85,7 @@ class Hit:
     image: str  # the product image the item is on
     category: str | None
     colours: tuple[Colour, ...] = ()
+    variants: int = 1  # products of its group that could have been the hit, itself among them
 
     @property
     def product_id(self) -> str:

@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,16 +73,29 @@ def read_feed(path: Path, taxonomy: Taxonomy, rename: Mapping[str, str] | None =
     text = _read_text(path)
     as_json = _is_json_lines(path, text)
     rows = _json_rows(text) if as_json else _csv_rows(text, path, rename)
+    columns: set[str] = set()
+    feed = feed_of(_noting(rows, columns), path, taxonomy, rename, strict)
+    if as_json and columns:
+        _check_columns(rename, columns, path)
+    return feed
+
+
+def feed_of(
+    rows: "Iterable[tuple[int, Row | _BadRow]]",
+    path: Path,
+    taxonomy: Taxonomy,
+    rename: Mapping[str, str] | None = None,
+    strict: bool = False,
+) -> Feed:
+    """Return the products of rows (line, columns); `path` opens messages, and relative images start at its folder."""
     base = os.path.abspath(path.parent)
     feed = Feed(path, [], [], [])
     lines_by_key: dict[tuple[str, str], int] = {}
-    columns: set[str] = set()
     for line, row in rows:
         try:
             if isinstance(row, _BadRow):
                 raise row
-            columns.update(row)
-            product, unknown = _product(_renamed(row, rename), base, taxonomy)
+            product, unknown = _product(_renamed(row, rename or {}), base, taxonomy)
             key = product.shop, product.product_id
             if key in lines_by_key:
                 raise _BadRow(f"duplicate product_id, first on line {lines_by_key[key]}", product.product_id)
@@ -99,9 +112,15 @@ def read_feed(path: Path, taxonomy: Taxonomy, rename: Mapping[str, str] | None =
         feed.lines.append(line)
         if unknown:
             feed.unknown_types[unknown] += 1
-    if as_json and columns:
-        _check_columns(rename, columns, path)
     return feed
+
+
+def _noting(rows: "Iterator[tuple[int, Row | _BadRow]]", columns: set[str]) -> "Iterator[tuple[int, Row | _BadRow]]":
+    """Yield the rows, their columns' names put into a set."""
+    for line, row in rows:
+        if not isinstance(row, _BadRow):
+            columns.update(row)
+        yield line, row
 
 
 def _check_rename(rename: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents: one table from exception to status, one shape for all."""
 
+import json
 import re
 from http import HTTPStatus
 from typing import Any
@@ -36,11 +37,37 @@ STATUS: tuple[tuple[type[TwinsetError], int], ...] = (
     (DataError, 422),
 )
 _EXPECTED_FOUND = re.compile(r"expected (?P<expected>.+?)[,;] found:? (?P<found>.+?)(?:; |$)")
+_NAMED = re.compile(r"(image_id|job|event|key)\b")
 RETRY_AFTER_S = 1
 
 
 class Busy(Exception):
     """More requests wait than the service takes on."""
+
+    def __init__(self, retry_after_s: int = RETRY_AFTER_S) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class Loading(Exception):
+    """Models and store are not open yet, or no longer."""
+
+
+class TooMany(Exception):
+    """A caller makes more requests than it may."""
+
+    def __init__(self, retry_after_s: int, rate: float) -> None:
+        super().__init__()
+        self.retry_after_s, self.rate = retry_after_s, rate
+
+
+class _ProblemResponse(JSONResponse):
+    """A problem document; what it quotes of a request may be no proper text."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def problem(
@@ -51,7 +78,7 @@ def problem(
     body |= {"detail": detail, "errors": errors or []}
     if status == 503:
         headers = {"Retry-After": str(RETRY_AFTER_S), **(headers or {})}
-    return JSONResponse(body, status, headers, MEDIA_TYPE)
+    return _ProblemResponse(body, status, headers)
 
 
 def error_entry(exc: TwinsetError, field: str) -> dict[str, str]:
@@ -74,12 +101,23 @@ def add_handlers(app: FastAPI) -> None:
         status = next((status for kind, status in STATUS if isinstance(exc, kind)), 422)
         if status == 503:  # its message may name a path of this machine
             return problem(status, "the store or the model can't be read; the service's log says more")
-        field = "product_id" if status == 404 else "photo"
+        named = _NAMED.match(str(exc))
+        field = named[1] if named else "product_id" if status == 404 else "photo"
         return problem(status, str(exc), [error_entry(exc, field)])
 
     @app.exception_handler(Busy)
     async def of_load(request: Request, exc: Busy) -> JSONResponse:
-        return problem(503, "the service has more requests than it can take; try again in a second")
+        detail = f"the service has more requests than it can take; try again in {exc.retry_after_s} s"
+        return problem(503, detail, headers={"Retry-After": str(exc.retry_after_s)})
+
+    @app.exception_handler(Loading)
+    async def of_loading(request: Request, exc: Loading) -> JSONResponse:
+        return problem(503, "the models and the store are being loaded; try again in a second")
+
+    @app.exception_handler(TooMany)
+    async def of_rate(request: Request, exc: TooMany) -> JSONResponse:
+        detail = f"expected at most {exc.rate:g} requests a second, found more; try again in {exc.retry_after_s} s"
+        return problem(429, detail, headers={"Retry-After": str(exc.retry_after_s)})
 
     @app.exception_handler(RequestValidationError)
     async def of_validation(request: Request, exc: RequestValidationError) -> JSONResponse:

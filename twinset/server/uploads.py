@@ -1,27 +1,35 @@
-"""Read what a client sends: a multipart form with limits on every part, kept in memory, never on disk."""
+"""Read what a client sends: a multipart form or JSON, with limits on every part, kept in memory, never on disk."""
 
+import asyncio
+import base64
+import binascii
+import json
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from twinset.errors import ImageTooLarge, UsageError
 
 FORM_BYTES = 64 * 1024  # beside the photo: fields and the parts' headers
 MAX_FIELD_BYTES = 8 * 1024
 MAX_FIELDS = 64
-FIELDS = ("url", "k", "category", "box", "whole", "where", "min_score")
+FIELDS = ("url", "image_id", "keep", "k", "category", "box", "whole", "where", "min_score", "shop")
+SOURCES = ("photo", "url", "image_id")
+BODY_S = 60.0  # a body may take to arrive
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoForm:
-    """A form's photo, as bytes or as a URL, and its other fields as they came."""
+    """A form's photo, as bytes, a URL or the id of one that is held, and its other fields as they came."""
 
     photo: bytes | None
     url: str | None
+    image_id: str | None = None
     fields: dict[str, list[str]] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
@@ -66,56 +74,134 @@ def wrong(name: str, expected: str, found: str) -> UsageError:
     return UsageError(f"{name}: expected {expected}, found {found!r}", field=name, expected=expected, found=found)
 
 
-async def read_form(request: Request, max_bytes: int) -> PhotoForm:
-    """Return a request's form. Raises ImageTooLarge once more bytes came than may, UsageError for another body."""
+async def read_form(request: Request, max_bytes: int, count: Callable[[int], None] | None = None) -> PhotoForm:
+    """Return a request's form. `count` is told of bytes as they come.
+
+    Raises ImageTooLarge once more bytes came than may, UsageError for another body or one that doesn't end.
+    """
     kind = request.headers.get("content-type", "")
-    if kind.partition(";")[0].strip().lower() != "multipart/form-data":
-        raise wrong("body", "multipart/form-data with a photo or a url", kind or "no content type")
-    limit = max_bytes + FORM_BYTES
+    name = kind.partition(";")[0].strip().lower()
+    try:
+        async with asyncio.timeout(BODY_S):
+            if name == "application/json":
+                body = await read_body(request, max_bytes * 4 // 3 + FORM_BYTES, count)
+                return _json_form(body, max_bytes)
+            if name == "multipart/form-data":
+                return await _multipart_form(request, max_bytes, count)
+    except TimeoutError as exc:
+        raise wrong("body", f"a body within {BODY_S:g} s", "one that was still arriving") from exc
+    raise wrong("body", "multipart/form-data or application/json with a photo", kind or "no content type")
+
+
+async def read_body(request: Request, max_bytes: int, count: Callable[[int], None] | None = None) -> bytes:
+    """Return a request's body. Raises ImageTooLarge once more bytes came than may."""
+    return b"".join([chunk async for chunk in _limited(request, max_bytes, max_bytes, count)])
+
+
+async def _limited(
+    request: Request, limit: int, max_bytes: int, count: Callable[[int], None] | None
+) -> AsyncGenerator[bytes, None]:
+    """Yield a body's chunks, at most `limit` bytes; `max_bytes` is what the error names."""
     said = request.headers.get("content-length", "")
     if said.isdigit() and int(said) > limit:
         raise _too_large(max_bytes, int(said))
-
-    async def limited() -> AsyncGenerator[bytes, None]:
-        size = 0
+    size = 0
+    try:
         async for chunk in request.stream():
             size += len(chunk)
+            if count is not None:
+                count(len(chunk))
             if size > limit:
                 raise _too_large(max_bytes, size)
             yield chunk
+    except ClientDisconnect as exc:
+        raise wrong("body", "a whole body", "a connection that was closed") from exc
 
-    parser = MultiPartParser(
-        request.headers, limited(), max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
-    )
+
+async def _multipart_form(request: Request, max_bytes: int, count: Callable[[int], None] | None) -> PhotoForm:
+    limit = max_bytes + FORM_BYTES
+    chunks = _limited(request, limit, max_bytes, count)
+    parser = MultiPartParser(request.headers, chunks, max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     parser.spool_max_size = limit + 1  # so that no photo is written to disk
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError, LookupError) as exc:
         raise wrong("body", "a whole multipart form", str(exc)) from exc
     try:
-        photos = [value for name, value in form.multi_items() if name == "photo"]
-        unknown = sorted({name for name in form if name not in (*FIELDS, "photo")})
-        if unknown:
-            raise wrong(unknown[0], f"photo or one of {', '.join(FIELDS)}", "an unknown field")
+        photos: list[bytes | str] = []
         fields: dict[str, list[str]] = {}
         for name, value in form.multi_items():
-            if name != "photo":
-                if isinstance(value, UploadFile):
-                    raise wrong(name, "text", "a file")
+            if name == "photo":
+                photos.append(await value.read() if isinstance(value, UploadFile) else value)
+            elif isinstance(value, UploadFile):
+                raise wrong(name, "text", "a file")
+            else:
                 fields.setdefault(name, []).append(value)
-        result = PhotoForm(None, None, fields)
-        url = result.text("url")
-        if len(photos) + (url is not None) != 1:
-            found = "both" if photos and url else "neither" if not photos else f"{len(photos)} photos"
-            raise wrong("photo", "exactly one of photo (a file) and url", found)
-        if url is not None:
-            return PhotoForm(None, url, fields)
-        photo = photos[0]
-        if not isinstance(photo, UploadFile):
-            raise wrong("photo", "a file", "text")
-        return PhotoForm(await photo.read(), None, fields)
     finally:
         await form.close()
+    for photo in photos:
+        if isinstance(photo, str):
+            raise wrong("photo", "a file", "text")
+    return _form([photo for photo in photos if isinstance(photo, bytes)], fields)
+
+
+def _json_form(body: bytes, max_bytes: int) -> PhotoForm:
+    """Return the form that a JSON object says, its photo as base64."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise wrong("body", "a JSON object", str(exc)) from exc
+    if not isinstance(data, dict):
+        raise wrong("body", "a JSON object", type(data).__name__)
+    photos: list[bytes] = []
+    fields: dict[str, list[str]] = {}
+    for name, value in data.items():
+        if name == "photo":
+            photos.append(_from_base64(value, max_bytes))
+        elif value is not None:
+            entries = value if isinstance(value, list) and name == "where" else [value]
+            fields[name] = [_json_text(name, entry) for entry in entries]
+    return _form(photos, fields)
+
+
+def _from_base64(value: object, max_bytes: int) -> bytes:
+    if not isinstance(value, str):
+        raise wrong("photo", "base64", type(value).__name__)
+    _, _, text = value.partition(",") if value.startswith("data:") else ("", "", value)
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise wrong("photo", "base64", str(exc)) from exc
+    if len(data) > max_bytes:
+        raise _too_large(max_bytes, len(data))
+    return data
+
+
+def _json_text(name: str, value: object) -> str:
+    """Return a JSON value as a form's field has it: a box may be a list of numbers."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if name == "box" and isinstance(value, list) and all(isinstance(side, int | float) for side in value):
+        return ",".join(str(side) for side in value)
+    if isinstance(value, str | int | float) and len(str(value)) <= MAX_FIELD_BYTES:
+        return str(value)
+    raise wrong(name, "text or a number", json.dumps(value))
+
+
+def _form(photos: list[bytes], fields: dict[str, list[str]]) -> PhotoForm:
+    """Return the form with exactly one photo. Raises UsageError."""
+    unknown = sorted(set(fields) - set(FIELDS))
+    if unknown:
+        raise wrong(unknown[0], f"photo or one of {', '.join(FIELDS)}", "an unknown field")
+    for name, values in fields.items():
+        if any("\ud800" <= character <= "\udfff" for value in values for character in value):
+            raise wrong(name, "text in UTF-8", "half a character")
+    result = PhotoForm(None, None, None, fields)
+    url, image_id = result.text("url"), result.text("image_id")
+    given = ["photo"] * len(photos) + ["url"] * (url is not None) + ["image_id"] * (image_id is not None)
+    if len(given) != 1:
+        raise wrong("photo", "exactly one of photo (a file), url and image_id", " and ".join(given) or "neither")
+    return PhotoForm(photos[0] if photos else None, url, image_id, fields)
 
 
 def _too_large(max_bytes: int, found: int) -> ImageTooLarge:

@@ -1,7 +1,6 @@
-"""What a store of products keeps and can be asked. lance.py keeps it in a directory, milvus.py in a Milvus server."""
+"""What a store of products keeps and can be asked. lance.py keeps it in a directory."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -45,11 +44,9 @@ class Fingerprint(NamedTuple):
 
 
 class Store(Protocol):
-    """Products with their described items. Any number of threads may search.
+    """Products with their described items. Any number of threads may search; what is written is found next time.
 
-    What is written is found by the writer's next search and those of a directory's other readers; by other clients of
-    a server within a second or two. Every method raises StoreError where the store turns out to be damaged or does not
-    answer.
+    Every method raises StoreError where the store turns out to be damaged.
     """
 
     @property
@@ -61,9 +58,7 @@ class Store(Protocol):
         ...
 
     def upsert(self, entries: Sequence[Entry]) -> None:
-        """Store products, in the place of what was stored of them: once this returns they are safe.
-
-        A directory stores all of them at once or none, a server so by the few thousand.
+        """Store products, in the place of what was stored of them, all at once or not at all.
 
         Raises ValueError for a vector that is not finite, of unit length and of `DIM` numbers.
         """
@@ -84,23 +79,22 @@ class Store(Protocol):
         categories: Sequence[str | None],
         filter: Filter | None = None,
         exclude: Key | None = None,
+        variants: bool = False,
     ) -> list[list[Hit]]:
         """Return for each of (N, 256) unit vectors its `k` nearest products, best first, ties by product_id.
 
         `categories` has one entry for each vector; None searches all, products of no category among them. A product
-        with several items counts once, by its best.
+        with several items counts once, by its best; so do products of one `group_id` in a shop, unless `variants`
+        asks for each of them. `Hit.variants` says for how many products a hit stands.
         """
+        ...
+
+    def plan(self, category: str | None, filter: Filter | None = None) -> str:
+        """Return in a line of words how such a search is answered."""
         ...
 
     def fingerprints(self) -> dict[Key, Fingerprint]:
         """Return what is stored, to compare a feed with."""
-        ...
-
-    def entries(self, keys: Sequence[Key] | None = None) -> Iterator[Entry]:
-        """Yield products as they are stored, each whole: all of them, or of `keys` those that are there.
-
-        All are those of one moment if the store is a directory.
-        """
         ...
 
     def count(self) -> int:
@@ -131,14 +125,14 @@ def check_entries(entries: Sequence[Entry]) -> None:
             raise ValueError(f"{entry.key}: expected items with an image_no and an image hash of their own")
         if min(numbers) < 0 or max(numbers) >= len(entry.product.images):
             raise ValueError(f"{entry.key}: expected image_no below {len(entry.product.images)}, found {numbers}")
-        for item in entry.items:
-            check_embedding(item.embedding, f"{entry.key}")
-
-
-def check_note_name(name: str) -> None:
-    """Raise ValueError for a name no note may have."""
-    if not re.fullmatch(r"[a-z0-9-]+", name):
-        raise ValueError(f"note {name!r}: expected a name of a-z, 0-9 and -")
+    items = [(entry, item.embedding) for entry in entries for item in entry.items]
+    whole = bool(items) and all(embedding.shape == (DIM,) for _, embedding in items)
+    if whole:  # all at once, for the sake of time
+        lengths = np.linalg.norm(np.stack([embedding for _, embedding in items]), axis=1)
+        whole = bool((np.abs(lengths - 1) <= UNIT_TOLERANCE).all())
+    if not whole:
+        for entry, embedding in items:
+            check_embedding(embedding, f"{entry.key}")
 
 
 def check_embedding(embedding: NDArray[np.float32], name: str) -> None:

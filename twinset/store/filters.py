@@ -4,7 +4,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,11 @@ class Coded:
     values: Sequence[Any]
     codes: NDArray[np.int32]  # (N,)
 
+    def equals(self, wanted: set[Any]) -> Rows:
+        """Return (N,) which are among the wanted."""
+        found: Rows = np.array([value in wanted for value in self.values], bool)[self.codes]
+        return found
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sets:
@@ -39,8 +44,22 @@ class Sets:
     names: Sequence[str]  # at most 64
     bits: NDArray[np.uint64]  # (N,)
 
+    def equals(self, wanted: set[Any]) -> Rows:
+        """Return (N,) which have one of the wanted."""
+        bits = sum(1 << i for i, name in enumerate(self.names) if name in wanted)
+        found: Rows = (self.bits & np.uint64(bits)) != 0
+        return found
 
-Column = Sequence[Any] | NDArray[Any] | Coded | Sets
+
+class Comparable(Protocol):
+    """A column that knows a quick way of its own."""
+
+    def equals(self, wanted: set[Any]) -> Rows:
+        """Return (N,) which are among the wanted."""
+        ...
+
+
+Column = Sequence[Any] | NDArray[Any] | Comparable
 ColumnOf = Callable[[str], Column]  # a field's values, row by row
 
 
@@ -58,26 +77,27 @@ class Condition:
         A missing value, None or NaN, meets `!=` alone. A tag is compared by order as a number, and never holds where
         it is none. A value that is a set of names, as an item's colours, equals each of its names.
         """
-        if isinstance(column, Coded):
-            found: Rows = self.holds(column.values)[column.codes]
-            return found
         if self.operator in ORDERED:
-            assert not isinstance(column, Sets)  # where.py lets no order through for colours
-            numbers = column if isinstance(column, np.ndarray) else np.array([to_number(value) for value in column])
-            found = ORDERED[self.operator](numbers.astype(np.float64), self.values[0])
-            return found
+            return self._ordered(column)
         equal = self._equal(column)
         return equal if self.operator == "=" else ~equal
 
-    def _equal(self, column: Sequence[Any] | NDArray[Any] | Sets) -> Rows:
+    def _ordered(self, column: Column) -> Rows:
+        if isinstance(column, Coded):
+            found: Rows = self._ordered(column.values)[column.codes]
+            return found
+        assert isinstance(column, Sequence | np.ndarray)  # where.py lets no order through for other columns
+        numbers = column if isinstance(column, np.ndarray) else np.array([to_number(value) for value in column])
+        found = ORDERED[self.operator](numbers.astype(np.float64), self.values[0])
+        return found
+
+    def _equal(self, column: Column) -> Rows:
         wanted = set(self.values)
-        if isinstance(column, Sets):
-            bits = sum(1 << i for i, name in enumerate(column.names) if name in wanted)
-            equal: Rows = (column.bits & np.uint64(bits)) != 0
-            return equal
         if isinstance(column, np.ndarray):
-            equal = np.isin(column, list(wanted))
+            equal: Rows = np.isin(column, list(wanted))
             return equal
+        if not isinstance(column, Sequence):
+            return column.equals(wanted)
         sets = (value if isinstance(value, frozenset) else {value} for value in column)
         return np.fromiter((not wanted.isdisjoint(value) for value in sets), bool, len(column))
 

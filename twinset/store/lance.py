@@ -4,40 +4,46 @@ A product is written in one commit, and readers see commits whole. The table's m
 """
 
 import os
+import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from twinset.errors import ModelMismatch, StoreError
-from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries, check_note_name
+from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries
 from twinset.store.filters import Filter
 from twinset.store.rows import COLUMNS, ROW_KEY, schema, table_of
-from twinset.store.scan import Scan
+from twinset.store.view import View
+from twinset.store.views import Views
+from twinset.store.writer import StoredKeys, one_writer
 from twinset.types import Hit
 
 TABLE = "products"
 NOTES = "notes"  # a folder beside the table
 KEEP_VERSIONS = timedelta(minutes=1)  # readers of an older version have that long to finish
-_FORMAT_KEY, _MODEL_KEY = b"twinset.format", b"twinset.model"
+MAX_FRAGMENTS = 32  # files a table may be in before they are made one
+STABLE_ROWS = {"new_table_enable_stable_row_ids": "true"}  # so that a reader can ask what changed
+_FORMAT_KEY, _MODEL_KEY, _ID_KEY = b"twinset.format", b"twinset.model", b"twinset.id"
 _WRITE_ADVICE = "check the disk's space and the folder's permissions"
 _LANCE_ERRORS = (OSError, RuntimeError, ValueError, pa.ArrowException)  # it has no base class of its own
 
 
 class LanceStore:
-    """See `Store`. Searches scan a copy of the rows in memory, read again once the table's version has changed."""
+    """See `Store`. Searches see a `View`, brought up to date once the table's version has changed."""
 
-    def __init__(self, folder: Path, table: Any, model_version: str) -> None:
+    def __init__(self, folder: Path, table: Any, reader: Any, model_version: str, table_id: str | None) -> None:
         self._folder, self._table, self._model_version = folder, table, model_version
         self._lock = threading.Lock()
-        self._version = -1
-        self._scan: Scan | None = None
+        self._views = Views(folder, reader, table_id)
+        self._keys = StoredKeys(table, table_id is not None)
 
     @property
     def uri(self) -> str:
@@ -51,19 +57,27 @@ class LanceStore:
         check_entries(entries)
         if not entries:
             return
-        with _translated(self._folder, "a store that can be written", _WRITE_ADVICE):
+        rows = table_of(entries)
+        with _translated(self._folder, "a store that can be written", _WRITE_ADVICE), one_writer(self._folder):
+            keys = [entry.key for entry in entries]
+            stored = self._stored(keys) if self._keys.may_have(keys) else []
+            if not stored:
+                self._table.add(rows)  # many times quicker than a merge
+                self._keys.wrote(keys)
+                return
             writer = self._table.merge_insert(list(ROW_KEY)).when_matched_update_all().when_not_matched_insert_all()
-            shrunk = self._shrunk(entries)
+            written = {(entry.key, item.image_no) for entry in entries for item in entry.items}
+            shrunk = list(dict.fromkeys(row[0] for row in stored if row not in written))
             if shrunk:
                 writer = writer.when_not_matched_by_source_delete(_any_of(shrunk))
-            writer.execute(table_of(entries))
+            writer.execute(rows)
+            self._keys.wrote(keys)
 
     def delete(self, keys: Sequence[Key]) -> int:
-        scan = self._latest()
-        found = [key for key in dict.fromkeys(keys) if key in scan]
-        if found:
-            with _translated(self._folder, "a store that can be written", _WRITE_ADVICE):
-                self._table.delete(_any_of(found))
+        with _translated(self._folder, "a store that can be written", _WRITE_ADVICE), one_writer(self._folder):
+            found = {key for key, _ in self._stored(keys)} if keys else set()
+            if found:
+                self._table.delete(_any_of(sorted(found)))
         return len(found)
 
     def get(self, product_id: str, shop: str = "default") -> Entry:
@@ -76,23 +90,26 @@ class LanceStore:
         categories: Sequence[str | None],
         filter: Filter | None = None,
         exclude: Key | None = None,
+        variants: bool = False,
     ) -> list[list[Hit]]:
         for embedding in embeddings:
             check_embedding(embedding, "query")
-        return self._latest().search(embeddings, k, categories, filter, exclude)
+        return self._latest().search(embeddings, k, categories, filter, exclude, variants)
+
+    def plan(self, category: str | None, filter: Filter | None = None) -> str:
+        return self._latest().plan(category, filter)
 
     def fingerprints(self) -> dict[Key, Fingerprint]:
         return self._latest().fingerprints()
-
-    def entries(self, keys: Sequence[Key] | None = None) -> Iterator[Entry]:
-        return self._latest().entries(keys)
 
     def count(self) -> int:
         return len(self._latest())
 
     def compact(self) -> None:
-        with _translated(self._folder):
-            self._table.optimize(cleanup_older_than=KEEP_VERSIONS)
+        with _translated(self._folder), one_writer(self._folder):
+            if self._table.stats()["fragment_stats"]["num_fragments"] > MAX_FRAGMENTS:
+                self._table.optimize(cleanup_older_than=KEEP_VERSIONS)
+            self._views.settle(self._table.version)
 
     def read_note(self, name: str) -> str | None:
         file = self._note(name)
@@ -106,24 +123,19 @@ class LanceStore:
             write_whole(file, text.encode())
 
     def _note(self, name: str) -> Path:
-        check_note_name(name)
+        if not re.fullmatch(r"[a-z0-9-]+", name):
+            raise ValueError(f"note {name!r}: expected a name of a-z, 0-9 and -")
         return self._folder / NOTES / f"{name}.txt"
 
-    def _shrunk(self, entries: Sequence[Entry]) -> list[Key]:
-        """Return the products of which an item is stored that is not among the new ones."""
-        written = {(entry.key, item.image_no) for entry in entries for item in entry.items}
-        rows = self._table.search().where(_any_of([entry.key for entry in entries])).select(list(ROW_KEY)).to_arrow()
+    def _stored(self, keys: Sequence[Key]) -> list[tuple[Key, int]]:
+        """Return the rows that are stored of some products, by product and image."""
+        rows = self._table.search().where(_any_of(keys)).select(list(ROW_KEY)).limit(None).to_arrow()
         columns = rows.select(list(ROW_KEY)).to_pydict().values()
-        stored = ((Key(shop, product_id), image_no) for shop, product_id, image_no in zip(*columns, strict=True))
-        return list(dict.fromkeys(row[0] for row in stored if row not in written))
+        return [(Key(shop, product_id), image_no) for shop, product_id, image_no in zip(*columns, strict=True)]
 
-    def _latest(self) -> Scan:
+    def _latest(self) -> View:
         with _translated(self._folder), self._lock:
-            version = self._table.version
-            if self._scan is None or version != self._version:
-                self._scan = Scan(self._table.to_arrow())
-                self._version = version  # the rows may be newer than it, never older
-            return self._scan
+            return self._views.at(self._table.version)
 
 
 def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceStore:
@@ -136,7 +148,8 @@ def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceSt
     if missing:
         return _create(folder, model_version, create)
     with _translated(folder):
-        table = lancedb.connect(folder, read_consistency_interval=timedelta(0)).open_table(TABLE)
+        database = lancedb.connect(folder, read_consistency_interval=timedelta(0))
+        table = database.open_table(TABLE)
         found = table.schema
     about = found.metadata or {}
     try:
@@ -156,7 +169,7 @@ def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceSt
             f"store {folder}: expected vectors of model {model_version}, found those of {model}; "
             f"choose that --model, or index the feed into another --store"
         )
-    store = LanceStore(folder, table, model)
+    store = _store(folder, database, table, model, about)
     store.count()  # reads the rows: damage shows now rather than at a shopper's search
     return store
 
@@ -171,14 +184,20 @@ def _create(folder: Path, model_version: str | None, create: bool) -> LanceStore
         )
     if model_version is None:
         raise ValueError("a new store needs the version of its model")
-    about = {_FORMAT_KEY.decode(): str(FORMAT), _MODEL_KEY.decode(): model_version}
+    about = {_FORMAT_KEY: str(FORMAT).encode(), _MODEL_KEY: model_version.encode(), _ID_KEY: uuid4().hex.encode()}
     with _translated(folder, "a place to make a store in", "choose another --store"):
         database = lancedb.connect(folder, read_consistency_interval=timedelta(0))
         mode = (
             "overwrite" if (folder / f"{TABLE}.lance").exists() else "create"
         )  # a creation that was killed is done over
-        table = database.create_table(TABLE, schema=schema(about), mode=mode)
-    return LanceStore(folder, table, model_version)
+        named = {key.decode(): value.decode() for key, value in about.items()}
+        table = database.create_table(TABLE, schema=schema(named), mode=mode, storage_options=STABLE_ROWS)
+        return _store(folder, database, table, model_version, about)
+
+
+def _store(folder: Path, database: Any, table: Any, model_version: str, about: Mapping[bytes, bytes]) -> LanceStore:
+    table_id = about[_ID_KEY].decode() if _ID_KEY in about else None
+    return LanceStore(folder, table, database.open_table(TABLE), model_version, table_id)
 
 
 def write_whole(file: Path, data: bytes) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from twinset.store.base import DIM, Entry
 from twinset.types import Box, Colour, Hit, Item, Product
 
-MAIN_COLOUR_SHARE = 0.25  # an item is of a colour that covers this much of it, or covers most
 ROW_KEY = ("shop", "product_id", "image_no")  # what names a row
 _PRODUCT_FIELDS = (
     *("product_id", "shop", "title", "price", "sale_price", "currency", "category", "article_type"),
@@ -54,34 +53,23 @@ def schema(metadata: Mapping[str, str] | None = None) -> pa.Schema:
 
 def table_of(entries: Sequence[Entry]) -> pa.Table:
     """Return the rows of some products."""
-    return pa.Table.from_pylist(rows_of(entries), schema=schema())
-
-
-def rows_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return the rows of some products, a dict of `COLUMNS` for each item."""
-    rows = []
-    for entry in entries:
-        product = entry.product
-        shared = {name: getattr(product, name) for name in _PRODUCT_FIELDS} | {
-            "images": list(product.images),
-            "tags": _json(product.tags),
-            "row_hash": entry.row_hash,
-        }
-        for item, image_hash in zip(entry.items, entry.image_hashes, strict=True):
-            own = {
-                "image_no": item.image_no,
-                "item_category": item.category,
-                "item_score": item.score,
-                "box": item.box,
-                "colours": [colour.name for colour in item.colours],
-                "colour_shares": [colour.share for colour in item.colours],
-                "attributes": _json(item.attributes),
-                "model_version": item.model_version,
-                "embedding": item.embedding,
-                "image_hash": image_hash,
-            }
-            rows.append(shared | own)
-    return rows
+    pairs = [(entry, item) for entry in entries for item in entry.items]
+    columns: dict[str, Any] = {name: [getattr(entry.product, name) for entry, _ in pairs] for name in _PRODUCT_FIELDS}
+    columns |= {name: [getattr(item, name) for _, item in pairs] for name in ("image_no", "box", "model_version")}
+    vectors = np.concatenate([item.embedding for _, item in pairs]).astype(np.float32)
+    columns |= {
+        "images": [entry.product.images for entry, _ in pairs],
+        "tags": [_json(entry.product.tags) for entry, _ in pairs],
+        "item_category": [item.category for _, item in pairs],
+        "item_score": [item.score for _, item in pairs],
+        "colours": [[colour.name for colour in item.colours] for _, item in pairs],
+        "colour_shares": [[colour.share for colour in item.colours] for _, item in pairs],
+        "attributes": [_json(item.attributes) for _, item in pairs],
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors), DIM),
+        "row_hash": [entry.row_hash for entry, _ in pairs],
+        "image_hash": [image_hash for entry in entries for image_hash in entry.image_hashes],
+    }
+    return pa.Table.from_pydict(columns, schema=schema())
 
 
 def entry_of(rows: Sequence[Mapping[str, Any]], vectors: Sequence[NDArray[np.float32]]) -> Entry:
@@ -105,16 +93,10 @@ def entry_of(rows: Sequence[Mapping[str, Any]], vectors: Sequence[NDArray[np.flo
     return Entry(product, items, tuple(row["image_hash"] for row in rows), rows[0]["row_hash"])
 
 
-def main_colours(names: Sequence[str], shares: Sequence[float]) -> frozenset[str]:
-    """Return the colours people would call an item: its first, and what else covers a good part of it."""
-    pairs = enumerate(zip(names, shares, strict=True))
-    return frozenset(name for i, (name, share) in pairs if i == 0 or share >= MAIN_COLOUR_SHARE)
-
-
-def hit_of(row: Mapping[str, Any], score: float) -> Hit:
+def hit_of(row: Mapping[str, Any], score: float, variants: int = 1) -> Hit:
     """Return the hit a row is for a query."""
     image = row["images"][row["image_no"]]
-    return Hit(score, product_of(row), _box(row), image, row["item_category"], _colours(row))
+    return Hit(score, product_of(row), _box(row), image, row["item_category"], _colours(row), variants)
 
 
 def product_of(row: Mapping[str, Any]) -> Product:
@@ -133,4 +115,4 @@ def _colours(row: Mapping[str, Any]) -> tuple[Colour, ...]:
 
 
 def _json(value: Mapping[str, str]) -> str:
-    return json.dumps(dict(value), ensure_ascii=False)
+    return json.dumps(dict(value), ensure_ascii=False) if value else "{}"

@@ -1,0 +1,59 @@
+"""What handlers share of HTTP: JSON answers with ETags, and cursors that page through lists."""
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Any
+
+from fastapi import Request, Response
+
+from twinset.server.uploads import wrong
+
+MAX_CURSOR = 2000
+
+
+def json_bytes(value: object) -> bytes:
+    """Return a value as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return an answer of JSON bytes."""
+    return Response(body, status, headers, "application/json")
+
+
+def tagged(request: Request, value: object, max_age_s: int = 0) -> Response:
+    """Return a value's JSON with an ETag, or 304 where the client has it already."""
+    body = json_bytes(value)
+    return tagged_bytes(request, body, "application/json", "no-cache" if not max_age_s else f"max-age={max_age_s}")
+
+
+def tagged_bytes(request: Request, body: bytes, media_type: str, cache: str) -> Response:
+    """Return bytes with an ETag, or 304 where the client has them already."""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    headers = {"ETag": tag, "Cache-Control": cache}
+    known = [entry.strip().removeprefix("W/") for entry in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def write_cursor(*position: object) -> str:
+    """Return a place in a list as a text that means nothing to clients."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str | None, *kinds: type) -> list[Any] | None:
+    """Return the place a cursor names, None for none. Raises UsageError for one that isn't ours."""
+    if not text:
+        return None
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) if len(text) <= MAX_CURSOR else b""
+        position = json.loads(data)
+        whole = isinstance(position, list) and len(position) == len(kinds)
+        if whole and all(type(entry) is kind for entry, kind in zip(position, kinds, strict=True)):
+            return list(position)
+    except (binascii.Error, ValueError, RecursionError):
+        pass
+    raise wrong("cursor", "the next_cursor of an answer", text)

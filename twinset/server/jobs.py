@@ -1,0 +1,243 @@
+"""Work that outlives its request: bulk writes, done in the background in small parts, with progress.
+
+A job is two files: its rows and how far it is. It is on disk before it is acknowledged, so one that was cut short by a
+stop or a kill goes on at the next start; rows done twice are as they were. Of several processes one does all jobs.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import re
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from twinset.data.feed import FailedRow
+from twinset.errors import DataError, NotFound, TwinsetError
+from twinset.server.intake import Intake, Row, check_row, failed_json, is_delete, split_deletes
+from twinset.shop import Shop
+
+if TYPE_CHECKING:
+    from twinset.server.metrics import Metrics
+
+FOLDER = "jobs"
+PART = 64  # rows between which other writers get their turn
+POLL_S = 1.0  # for jobs of other processes
+KEEP = 200  # jobs that are done are forgotten beyond these
+MAX_FAILED = 1000  # rows listed; more are counted
+_ID = re.compile(r"[0-9]{14}-[0-9a-f]{12}")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What there is to say of a job."""
+
+    id: str
+    shop: str | None  # of the key it was asked for with; None: of all
+    kind: str
+    state: str  # queued, running, done or failed
+    total: int  # rows
+    done: int = 0  # rows, those that failed among them
+    indexed: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    failed_rows: int = 0
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    problem: str = ""  # why it failed as a whole
+    created_at: str = ""
+    ended_at: str = ""
+
+
+class Jobs:
+    """The jobs of a folder, and the thread that does them."""
+
+    def __init__(self, folder: Path, shop: Shop, allow_private: bool = False) -> None:
+        self.folder = folder
+        self.intake = Intake(folder.parent, shop, allow_private)
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, metrics: "Metrics") -> None:
+        """Begin to do jobs, those that were cut short first."""
+        self._thread = threading.Thread(target=self._work, args=(metrics,), name="jobs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the part that is being done; the job goes on at the next start."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(8)
+
+    def add(self, rows: Sequence[object], shop: str | None) -> Job:
+        """Queue rows to be stored or deleted. They are on disk when this returns."""
+        now = datetime.now(UTC)
+        job = Job(
+            id=f"{now:%Y%m%d%H%M%S}-{secrets.token_hex(6)}",
+            shop=shop,
+            kind="products",
+            state="queued",
+            total=len(rows),
+            created_at=now.isoformat(timespec="seconds"),
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        _write(self._rows_file(job.id), lines)
+        self._save(job)
+        self._wake.set()
+        return job
+
+    def get(self, job_id: str, shop: str | None) -> Job:
+        """Return a job. Raises NotFound for one that is unknown or another shop's."""
+        if _ID.fullmatch(job_id):
+            try:
+                job = Job(**json.loads((self.folder / f"{job_id}.json").read_text(encoding="utf-8")))
+                if shop is None or job.shop == shop:
+                    return job
+            except FileNotFoundError:
+                pass
+            except (OSError, ValueError, TypeError) as exc:
+                raise DataError(f"job {job_id}: expected a job's file, found: {exc}; remove it") from exc
+        raise NotFound(f"job {job_id[:80]!r}: expected the id of a job, found none; GET /v1/jobs lists them")
+
+    def all(self, shop: str | None) -> list[Job]:
+        """Return a shop's jobs, all for None, newest first."""
+        found = []
+        for job_id in sorted(self._ids(), reverse=True):
+            try:
+                found.append(self.get(job_id, shop))
+            except NotFound:
+                continue
+        return found
+
+    def _ids(self) -> list[str]:
+        return [file.stem for file in self.folder.glob("*.json") if _ID.fullmatch(file.stem)]
+
+    def _work(self, metrics: "Metrics") -> None:
+        lock: IO[str] | None = None
+        while not self._stopping.is_set():
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+            if not self.folder.is_dir():
+                continue
+            lock = lock or _lock(self.folder / "lock")
+            if lock is None:
+                continue  # another process does them
+            for job_id in sorted(self._ids()):
+                if self._stopping.is_set():
+                    break
+                self._attempt(job_id, metrics)
+            self._forget()
+        if lock is not None:
+            lock.close()
+
+    def _attempt(self, job_id: str, metrics: "Metrics") -> None:
+        try:
+            job = self.get(job_id, None)
+            if job.state in ("queued", "running"):
+                self._do(job, metrics)
+        except TwinsetError as exc:
+            log.error("job %s failed: %s", job_id, exc)
+            self._fail(job_id, "the store or the model can't be used; the service's log says more")
+        except Exception:
+            log.exception("job %s failed", job_id)
+            self._fail(job_id, "an error of the service; its log says more")
+
+    def _fail(self, job_id: str, problem: str) -> None:
+        try:
+            self._save(replace(self.get(job_id, None), state="failed", problem=problem, ended_at=_now()))
+        except DataError as exc:
+            log.error("%s", exc)
+
+    def _do(self, job: Job, metrics: "Metrics") -> None:
+        """Do a job from where it is."""
+        with open(self._rows_file(job.id), encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        job = replace(job, state="running")
+        self._save(job)
+        while job.done < len(rows):
+            if self._stopping.is_set():
+                return
+            part = list(enumerate(rows[job.done : job.done + PART], job.done + 1))
+            job = self._do_part(job, part, metrics)
+            self._save(job)
+        self._save(replace(job, state="done", ended_at=_now()))
+        self._rows_file(job.id).unlink(missing_ok=True)
+
+    def _do_part(self, job: Job, part: Sequence[tuple[int, object]], metrics: "Metrics") -> Job:
+        good: list[tuple[int, Row]] = []
+        failed: list[FailedRow] = []
+        for line, row in part:
+            try:
+                good.append((line, self._checked(row, job.shop)))
+            except TwinsetError as exc:
+                named = str(row.get("product_id", ""))[:80] if isinstance(row, dict) else ""
+                failed.append(FailedRow(line, named, str(exc)))
+        rows, gone = split_deletes(good)
+        report = self.intake.upsert(rows) if rows else None
+        deleted = self.intake.delete(gone) if gone else 0
+        failed += report.failed if report else []
+        indexed, unchanged = (report.indexed, report.unchanged) if report else (0, 0)
+        for result, count in (("indexed", indexed), ("unchanged", unchanged), ("deleted", deleted)):
+            metrics.jobs.labels(result).inc(count)
+        metrics.jobs.labels("failed").inc(len(failed))
+        listed = job.failed + failed_json(sorted(failed, key=lambda row: row.line), f"{self.intake.folder.absolute()}/")
+        return replace(
+            job,
+            done=job.done + len(part),
+            indexed=job.indexed + indexed,
+            unchanged=job.unchanged + unchanged,
+            deleted=job.deleted + deleted,
+            failed_rows=job.failed_rows + len(failed),
+            failed=listed[:MAX_FAILED],
+        )
+
+    def _checked(self, row: object, shop: str | None) -> Row:
+        if isinstance(row, dict) and is_delete(row):
+            return check_row({**row, "image": "https://not.needed"}, shop)
+        return self.intake.keep_pictures(check_row(row, shop))
+
+    def _forget(self) -> None:
+        """Remove the oldest jobs that are over."""
+        for job_id in sorted(self._ids(), reverse=True)[KEEP:]:
+            if self.get(job_id, None).state in ("done", "failed"):
+                (self.folder / f"{job_id}.json").unlink(missing_ok=True)
+                self._rows_file(job_id).unlink(missing_ok=True)
+
+    def _save(self, job: Job) -> None:
+        _write(self.folder / f"{job.id}.json", json.dumps(asdict(job), ensure_ascii=False))
+
+    def _rows_file(self, job_id: str) -> Path:
+        return self.folder / f"{job_id}.rows"
+
+
+def _lock(file: Path) -> IO[str] | None:
+    """Return the lock of the process that does jobs, None while another has it."""
+    handle = open(file, "w", encoding="utf-8")  # noqa: SIM115  # held as long as the process does jobs
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        return None
+    return handle
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file whole or not at all, on disk when this returns."""
+    part = file.with_name(f"{file.name}.part")
+    with open(part, "w", encoding="utf-8", errors="backslashreplace") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(part, file)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

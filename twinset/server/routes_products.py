@@ -1,0 +1,255 @@
+"""Products: read, list, their picture, what is like them; stored and removed by those who may write."""
+
+import asyncio
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from twinset.data.feed import FailedRow
+from twinset.errors import NotFound
+from twinset.server.access import Caller, admit
+from twinset.server.engine import Loaded, engine_of
+from twinset.server.http import json_answer, json_bytes, read_cursor, tagged, tagged_bytes, write_cursor
+from twinset.server.intake import check_row, failed_json, rows_of
+from twinset.server.routes_jobs import job_json
+from twinset.server.routes_search import MAX_K, hit_answer
+from twinset.server.schemas import (
+    BULK_BODY,
+    PRODUCT_BODY,
+    JobAnswer,
+    ProductAnswer,
+    ProductsAnswer,
+    SimilarAnswer,
+    problems,
+)
+from twinset.server.uploads import read_body, wrong
+from twinset.store import Key
+from twinset.types import Product
+
+log = logging.getLogger(__name__)
+MAX_PAGE = 500
+MAX_ROW_BYTES = 64 * 1024 * 1024  # one product with its pictures as base64
+_KINDS = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"))
+_FACTS = (
+    *("product_id", "shop", "title", "price", "sale_price", "currency", "category", "article_type", "url"),
+    *("in_stock", "group_id", "updated_at"),
+)
+
+
+def add_product_routes(app: FastAPI) -> None:
+    """Add what is under /v1/products."""
+    _add_reading(app)
+    _add_writing(app)
+
+
+def _add_reading(app: FastAPI) -> None:
+    @app.get("/v1/products", tags=["products"], response_model=ProductsAnswer, responses=problems(422, 503))
+    async def products(
+        request: Request,
+        shop: str | None = None,
+        limit: int = Query(100, ge=1, le=MAX_PAGE),
+        cursor: str | None = None,
+    ) -> Response:
+        """A shop's products by id, page by page: give `next_cursor` as `cursor` for the next."""
+        engine, caller = engine_of(request), admit(request, "search")
+        name = caller.shop_for(shop)
+        after = read_cursor(cursor, str)
+        loaded = engine.ready()
+
+        def work() -> dict[str, Any]:
+            store = loaded.shop.store
+            ids = sorted(key.product_id for key in store.fingerprints() if key.shop == name)
+            ids = [product_id for product_id in ids if after is None or product_id > after[0]]
+            page = [_product_json(store.get(found, name).product, loaded, caller) for found in ids[:limit]]
+            more = len(ids) > limit
+            return {"products": page, "next_cursor": write_cursor(ids[limit - 1]) if more else None}
+
+        return tagged(request, await asyncio.to_thread(work))
+
+    @app.get(
+        "/v1/products/{product_id}/similar",
+        tags=["products"],
+        response_model=SimilarAnswer,
+        responses=problems(404, 422, 503),
+    )
+    async def similar(
+        request: Request,
+        product_id: str,
+        k: int = Query(24, ge=1, le=MAX_K),
+        shop: str | None = None,
+        where: list[str] = Query([]),  # noqa: B008
+        cursor: str | None = None,
+    ) -> Response:
+        """The products most like one of the shop's, page by page."""
+        engine, caller = engine_of(request), admit(request, "search")
+        name = caller.shop_for(shop)
+        place = read_cursor(cursor, int)
+        start = wrong_place(place[0]) if place else 0
+        conditions = caller.where(where)
+        hits = await engine.run(lambda opened: opened.similar(product_id, name, start + k + 1, conditions))
+        page = [hit_answer(hit, engine.ready(), caller) for hit in hits[start : start + k]]
+        more = len(hits) > start + k and start + k < MAX_K
+        answer = {"product_id": product_id, "hits": page, "next_cursor": write_cursor(start + k) if more else None}
+        return tagged(request, answer)
+
+    @app.get("/v1/products/{product_id}", tags=["products"], response_model=ProductAnswer, responses=problems(404, 503))
+    async def product(request: Request, product_id: str, shop: str | None = None) -> Response:
+        """A product as it is stored."""
+        engine, caller = engine_of(request), admit(request, "search")
+        loaded = engine.ready()
+        entry = await asyncio.to_thread(loaded.shop.store.get, product_id, caller.shop_for(shop))
+        return tagged(request, _product_json(entry.product, loaded, caller))
+
+    @app.get(
+        "/v1/products/{product_id}/image",
+        tags=["products"],
+        responses={
+            200: {"content": {"image/*": {}}},
+            302: {"description": "Elsewhere"},
+            **problems(404, 503),
+        },
+        response_class=Response,
+    )
+    async def product_image(
+        request: Request, product_id: str, shop: str | None = None, signature: str | None = None
+    ) -> Response:
+        """A product's picture. The links in answers carry the signature that stands for a key here."""
+        loaded = engine_of(request).ready()
+        name = shop or "default"
+        if signature is None or not loaded.links.holds(product_id, name, signature):
+            name = admit(request, "search").shop_for(shop)
+        entry = await asyncio.to_thread(loaded.shop.store.get, product_id, name)
+        where = entry.product.images[entry.items[0].image_no]
+        if where.lower().startswith(("http://", "https://")):
+            return RedirectResponse(where, 302)
+        try:
+            data = await asyncio.to_thread(loaded.shop.product_image, product_id, name)
+        except Exception as exc:  # the message names a path of this machine
+            log.warning("%s: no picture: %s", product_id, exc)
+            raise HTTPException(404, "the product's picture can't be read") from exc
+        return tagged_bytes(request, data, _kind(data), "public, max-age=3600")
+
+
+def _add_writing(app: FastAPI) -> None:
+    @app.put(
+        "/v1/products/{product_id}",
+        tags=["products"],
+        response_model=ProductAnswer,
+        responses=problems(401, 403, 413, 415, 422, 429, 503),
+        openapi_extra=PRODUCT_BODY,
+    )
+    async def put_product(request: Request, product_id: str, shop: str | None = None) -> Response:
+        """Store one product, in the place of what was stored of it. It is on disk once this answers."""
+        engine = engine_of(request)
+        caller = _writer(request, "product.put", product_id)
+        with engine.upload() as count:
+            (row,) = rows_of(b'{"products":[' + await read_body(request, MAX_ROW_BYTES, count) + b"]}", _json(request))
+            if not isinstance(row, dict) or str(row.get("product_id", product_id)) != product_id:
+                raise wrong("product_id", repr(product_id), repr(row)[:80])
+            checked = check_row({**row, "product_id": product_id}, caller.shop_for(shop))
+            loaded = engine.ready()
+            await asyncio.to_thread(_upsert_one, loaded, checked)
+        name = str(checked["shop"])
+        entry = await asyncio.to_thread(loaded.shop.store.get, product_id.strip(), name)
+        _audit(request, caller, "product.put", f"{name}/{product_id}", 200)
+        return json_answer(json_bytes(_product_json(entry.product, loaded, caller)))
+
+    @app.delete(
+        "/v1/products/{product_id}",
+        tags=["products"],
+        status_code=204,
+        responses=problems(401, 403, 404, 422, 429, 503),
+    )
+    async def delete_product(request: Request, product_id: str, shop: str | None = None) -> Response:
+        """Remove a product. It is gone from the store once this answers."""
+        caller = _writer(request, "product.delete", product_id)
+        name = caller.shop_for(shop)
+        intake = engine_of(request).ready().jobs.intake
+        gone = await asyncio.to_thread(intake.delete, [Key(name, product_id)])
+        _audit(request, caller, "product.delete", f"{name}/{product_id}", 204 if gone else 404)
+        if not gone:
+            raise NotFound(f"product {product_id[:80]!r} of shop {name!r}: expected one that is stored, found none")
+        return Response(status_code=204)
+
+    @app.post(
+        "/v1/products/bulk",
+        tags=["products"],
+        status_code=202,
+        response_model=JobAnswer,
+        responses=problems(401, 403, 413, 422, 429, 503),
+        openapi_extra=BULK_BODY,
+    )
+    async def bulk(request: Request, shop: str | None = None) -> Response:
+        """Store and remove many products in the background: answers with the job, which survives a restart."""
+        engine = engine_of(request)
+        caller = _writer(request, "product.bulk", "")
+        name = None if caller.shop is None and shop is None else caller.shop_for(shop)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        with engine.upload() as count:
+            body = await read_body(request, engine.settings.job_bytes, count)
+            rows = await asyncio.to_thread(rows_of, body, kind)
+            job = await asyncio.to_thread(engine.ready().jobs.add, rows, name)
+        _audit(request, caller, "product.bulk", job.id, 202, rows=len(rows))
+        return json_answer(json_bytes(job_json(job)), 202, {"Location": f"/v1/jobs/{job.id}"})
+
+
+def wrong_place(start: int) -> int:
+    """Return a cursor's place in a list of hits. Raises UsageError for one that isn't ours."""
+    if not 0 < start < MAX_K:
+        raise wrong("cursor", "the next_cursor of an answer", str(start))
+    return start
+
+
+def _upsert_one(loaded: Loaded, row: dict[str, Any]) -> None:
+    """Store a product. Raises UsageError with what is wrong with its row or its image."""
+    intake = loaded.jobs.intake
+    report = intake.upsert([(1, intake.keep_pictures(row))])
+    if report.failed:
+        (failure,) = failed_json([FailedRow(1, "", report.failed[0].reason)], f"{intake.folder.absolute()}/")
+        raise wrong("product", "a product whose image can be had", failure["reason"])
+
+
+def _writer(request: Request, action: str, target: str) -> Caller:
+    """Return who writes, if they may; a refusal is written down too."""
+    try:
+        return admit(request, "write")
+    except HTTPException as exc:
+        _audit(request, None, action, target, exc.status_code)
+        raise
+
+
+def _audit(request: Request, caller: Caller | None, action: str, target: str, status: int, **more: object) -> None:
+    address = request.client.host if request.client else ""
+    engine_of(request).ready().audit.add(
+        request_id=request.state.request_id,
+        caller=caller.name if caller else "",
+        address=address,
+        action=action,
+        target=target[:300],
+        status=status,
+        **more,
+    )
+
+
+def _json(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise wrong("body", "application/json", kind or "no content type")
+    return kind
+
+
+def _product_json(product: Product, loaded: Loaded, caller: Caller) -> dict[str, Any]:
+    body = {name: getattr(product, name) for name in _FACTS}
+    image = loaded.links.path(product.product_id, product.shop, caller.signed)
+    return {**body, "tags": dict(product.tags), "image": image}
+
+
+def _kind(data: bytes) -> str:
+    if data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[4:12] == b"ftypavif":
+        return "image/avif"
+    return next((kind for start, kind in _KINDS if data.startswith(start)), "application/octet-stream")

@@ -1,0 +1,135 @@
+"""Some of a store's rows, ready to be searched: in memory, or mapped from the files that snapshot.py writes.
+
+Rows lie in the order of category, product, image: a category is a range of rows, and ties come in products' order.
+"""
+
+import threading
+from collections.abc import Sequence, Set
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from twinset.store.base import DIM, Key
+from twinset.store.columns import Texts, coded, column_of, part_of, search_columns
+from twinset.store.filters import Column, Filter
+from twinset.store.nearest import Vectors, encode
+from twinset.store.rows import COLUMNS
+
+ROW_ID = "_rowid"  # LanceDB's name for what stays the same of a row while it is stored
+ORDER = (("item_category", "ascending"), ("product_id", "ascending"), ("shop", "ascending"), ("image_no", "ascending"))
+STORED = tuple(column.name for column in COLUMNS if column.name != "embedding")
+
+
+class Part:
+    """Rows with their vectors and columns. Nothing in it changes, so any number of threads may ask."""
+
+    def __init__(self, rows: pa.Table, columns: pa.Table, vectors: Vectors, ids: NDArray[np.uint64]) -> None:
+        self.rows = rows  # what is stored of them, but the embedding
+        self.vectors = vectors
+        self.ids = ids  # (N,) of the rows, by `ROW_ID`
+        self._id_order = np.argsort(ids)
+        self._sorted_ids = ids[self._id_order]
+        self.product: NDArray[np.int32] = columns["product"].to_numpy()
+        self.group: NDArray[np.int32] = columns["group"].to_numpy()
+        self.ranges = _ranges(columns)  # category -> its rows
+        self._columns = columns
+        self._cached: dict[str, Column] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def tags(self) -> list[str]:
+        """The fields of the tags that its products have."""
+        return [name for name in self._columns.column_names if name.startswith("tags.")]
+
+    def rows_of(self, category: str | None) -> slice:
+        """Return the rows of a category; None means all."""
+        return slice(0, len(self)) if category is None else self.ranges.get(category, slice(0, 0))
+
+    def column(self, name: str) -> Column:
+        """Return a filter field's values, row by row."""
+        with self._lock:
+            if name not in self._cached:
+                self._cached[name] = column_of(self._columns, self.rows, name)
+            return self._cached[name]
+
+    def allowed(
+        self, rows: slice, filter: Filter | None, alive: NDArray[np.bool_] | None, exclude: Key | None = None
+    ) -> NDArray[np.bool_] | None:
+        """Return which of a range of rows may be hits, None for all."""
+        kept = filter.rows(lambda name: part_of(self.column(name), rows)) if filter else None
+        if alive is not None:
+            kept = alive[rows] if kept is None else kept & alive[rows]
+        for row in self.find(exclude) if exclude is not None else ():
+            others = self.product[rows] != self.product[row]
+            kept = others if kept is None else kept & others
+            break
+        return kept
+
+    def find(self, key: Key) -> NDArray[np.int64]:
+        """Return a product's rows, in the order of its images."""
+        named = np.flatnonzero(Texts(self.rows["product_id"]).equals({key.product_id}))
+        chosen = self.rows.select(["shop", "image_no"]).take(pa.array(named)).to_pydict()
+        pairs = zip(named.tolist(), chosen["shop"], chosen["image_no"], strict=True)
+        return np.array([row for _, row in sorted((no, row) for row, shop, no in pairs if shop == key.shop)], np.int64)
+
+    def count_groups(
+        self, groups: Set[tuple[str, str]], rows: slice, allowed: NDArray[np.bool_] | None
+    ) -> dict[tuple[str, str], int]:
+        """Return how many products of each variant group, (shop, group_id), are among the allowed of some rows."""
+        members = Texts(self.rows["group_id"].slice(rows.start, rows.stop - rows.start)).equals({g for _, g in groups})
+        places = np.flatnonzero(members if allowed is None else members & allowed) + rows.start
+        found: dict[tuple[str, str], set[int]] = {}
+        for row, values in zip(places.tolist(), self.take(places.tolist(), ("shop", "group_id")), strict=True):
+            found.setdefault((values["shop"], values["group_id"]), set()).add(int(self.product[row]))
+        return {group: len(products) for group, products in found.items() if group in groups}
+
+    def take(self, rows: Sequence[int], names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Return what is stored of some rows."""
+        table = self.rows if names is None else self.rows.select(list(names))
+        found: list[dict[str, Any]] = table.take(pa.array(rows, pa.int64())).to_pylist()
+        return found
+
+    def table(self, alive: NDArray[np.bool_] | None) -> pa.Table:
+        """Return its rows as they came from LanceDB, or those alive."""
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(self.vectors.exact.ravel()), DIM)
+        table = self.rows.append_column("embedding", vectors).append_column(ROW_ID, pa.array(self.ids))
+        return table if alive is None else table.filter(pa.array(alive))
+
+    def places(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return where the rows of some ids are, those that it has."""
+        places = np.searchsorted(self._sorted_ids, ids)
+        inside = places < len(self)
+        places, ids = places[inside], ids[inside]
+        found: NDArray[np.int64] = self._id_order[places[self._sorted_ids[places] == ids]]
+        return found
+
+
+def part_of_table(table: pa.Table) -> Part:
+    """Return rows as they come from LanceDB, with their ids, as a part in memory."""
+    table = table.take(sorted_rows(table))
+    embedding = table["embedding"].combine_chunks()
+    exact = np.ascontiguousarray(embedding.flatten().to_numpy(zero_copy_only=False).reshape(-1, DIM))
+    rows = table.select(STORED).combine_chunks()
+    return Part(rows, search_columns(rows), encode(exact), table[ROW_ID].to_numpy())
+
+
+def sorted_rows(table: pa.Table) -> pa.Array:
+    """Return the places of rows in the order of a part."""
+    return pc.sort_indices(table, sort_keys=ORDER)  # None last
+
+
+def _ranges(columns: pa.Table) -> dict[str | None, slice]:
+    """Return the rows of each category, which are neighbours."""
+    category = coded(columns["category"])
+    starts = np.flatnonzero(np.diff(category.codes, prepend=-1))
+    ends = np.append(starts[1:], len(category.codes))
+    return {
+        category.values[category.codes[start]]: slice(int(start), int(end))
+        for start, end in zip(starts, ends, strict=True)
+    }

@@ -1,0 +1,214 @@
+"""One version of a store as searches see it: a large part that was mapped, and what changed since in small ones."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from twinset.errors import NotFound
+from twinset.store.base import Entry, Fingerprint, Key
+from twinset.store.filters import Filter
+from twinset.store.nearest import nearest, scan_is_exact
+from twinset.store.part import Part, part_of_table
+from twinset.store.rows import entry_of, hit_of
+from twinset.types import Hit
+
+SMALL_PARTS = 8  # more are made one
+_KEY = ("shop", "product_id", "group_id")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Live:
+    """A part, and which of its rows are still so in this version."""
+
+    part: Part
+    alive: NDArray[np.bool_] | None = None  # None: all
+
+    @property
+    def count(self) -> int:
+        return len(self.part) if self.alive is None else int(np.count_nonzero(self.alive))
+
+    def without(self, places: NDArray[np.int64]) -> "Live":
+        """Return the part with some rows gone."""
+        if not len(places):
+            return self
+        alive = np.ones(len(self.part), bool) if self.alive is None else self.alive.copy()
+        alive[places] = False
+        return Live(self.part, alive)
+
+
+class View:
+    """A version of a store. Nothing in it changes, so any number of threads may ask.
+
+    `parts` come in the order they were written; a product's rows are all in one of them.
+    """
+
+    def __init__(self, version: int, parts: tuple[Live, ...], snapshot: int = 0) -> None:
+        self.version, self.parts = version, parts
+        self.snapshot = snapshot  # the version that the first part was mapped of, 0 for none
+        self._products: int | None = None
+
+    # --- versions -----------------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> int:
+        """The number of its rows."""
+        return sum(live.count for live in self.parts)
+
+    @property
+    def unsettled(self) -> int:
+        """The number of rows that changed or went since the snapshot."""
+        if not self.snapshot:
+            return self.rows
+        first = self.parts[0]
+        return len(first.part) - first.count + sum(len(live.part) for live in self.parts[1:])
+
+    def changed(self, version: int, rows: pa.Table) -> "View":
+        """Return a later version, in which these rows, as they come from LanceDB, are new or other than before."""
+        if not len(rows):
+            return View(version, self.parts, self.snapshot)
+        new = part_of_table(rows)
+        old = (live.without(live.part.places(new.ids)) for live in self.parts)
+        parts = tuple(live for live in old if live.count)
+        snapshot = self.snapshot if parts and self.parts and parts[0].part is self.parts[0].part else 0
+        return View(version, (*parts, Live(new)), snapshot)
+
+    def keeping(self, ids: NDArray[np.uint64]) -> "View":
+        """Return the same version without rows of other ids than these."""
+        parts = (live.without(np.flatnonzero(~np.isin(live.part.ids, ids))) for live in self.parts)
+        return View(self.version, tuple(parts), self.snapshot)
+
+    def joined(self) -> "View":
+        """Return the same version with its small parts made one, once there are many."""
+        kept, small = (self.parts[:1], self.parts[1:]) if self.snapshot else ((), self.parts)
+        if len(small) <= SMALL_PARTS:
+            return self
+        rows = pa.concat_tables([live.part.table(live.alive) for live in small])
+        return View(self.version, (*kept, Live(part_of_table(rows))), self.snapshot)
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        embeddings: NDArray[np.float32],
+        k: int,
+        categories: Sequence[str | None],
+        filter: Filter | None = None,
+        exclude: Key | None = None,
+        variants: bool = False,
+    ) -> list[list[Hit]]:
+        """Return for each vector its hits; see `Store.search`."""
+        kept = {
+            (category, i): live.part.allowed(live.part.rows_of(category), filter, live.alive, exclude)
+            for category in set(categories)
+            for i, live in enumerate(self.parts)
+        }
+        return [
+            self._nearest(embedding, k, category, [kept[category, i] for i in range(len(self.parts))], variants)
+            for embedding, category in zip(embeddings, categories, strict=True)
+        ]
+
+    def plan(self, category: str | None, filter: Filter | None = None) -> str:
+        """Return in words how a search is answered."""
+        size = kept = 0
+        exact = True
+        for live in self.parts:
+            rows = live.part.rows_of(category)
+            mask = live.part.allowed(rows, filter, live.alive)
+            here = rows.stop - rows.start if mask is None else int(np.count_nonzero(mask))
+            size, kept = size + rows.stop - rows.start, kept + here
+            exact &= scan_is_exact(here, rows.stop - rows.start)
+        where = "all categories" if category is None else f"category {category}"
+        how = "scanned in fp32" if exact else f"{size:,} vectors scanned at one byte a number, the best again in fp32"
+        return f"{where}: {kept:,} of {size:,} items kept; {how}"
+
+    def get(self, product_id: str, shop: str) -> Entry:
+        """Return a product as stored. Raises NotFound."""
+        for live, rows in self._found(Key(shop, product_id)):
+            return entry_of(live.part.take(rows.tolist()), [live.part.vectors.exact[row].copy() for row in rows])
+        raise NotFound(
+            f"product {product_id!r} of shop {shop!r}: expected one that is indexed, found none; "
+            f"check the id, or index the feed it is in"
+        )
+
+    def __contains__(self, key: Key) -> bool:
+        return any(True for _ in self._found(key))
+
+    def fingerprints(self) -> dict[Key, Fingerprint]:
+        """Return what tells whether products changed."""
+        found: dict[Key, Fingerprint] = {}
+        for live in self.parts:
+            rows = live.part.rows.select(["shop", "product_id", "row_hash", "image_no", "image_hash"])
+            rows = rows if live.alive is None else rows.filter(pa.array(live.alive))
+            for shop, product_id, row_hash, image_no, image_hash in zip(*rows.to_pydict().values(), strict=True):
+                hashes = found.setdefault(Key(shop, product_id), Fingerprint(row_hash, {})).image_hashes
+                assert isinstance(hashes, dict)
+                hashes[image_no] = image_hash
+        return found
+
+    def __len__(self) -> int:
+        """Return the number of products."""
+        if self._products is None:
+            numbers = (
+                live.part.product if live.alive is None else live.part.product[live.alive] for live in self.parts
+            )
+            self._products = sum(len(np.unique(products)) for products in numbers)
+        return self._products
+
+    def _found(self, key: Key) -> Iterator[tuple[Live, NDArray[np.int64]]]:
+        for live in self.parts:
+            rows = live.part.find(key)
+            rows = rows if live.alive is None else rows[live.alive[rows]]
+            if len(rows):
+                yield live, rows
+
+    def _nearest(
+        self,
+        embedding: NDArray[np.float32],
+        k: int,
+        category: str | None,
+        kept: Sequence[NDArray[np.bool_] | None],
+        variants: bool,
+    ) -> list[Hit]:
+        if k < 1:
+            return []
+        found: list[tuple[float, str, str, Any, int, int]] = []
+        for i, (live, allowed) in enumerate(zip(self.parts, kept, strict=True)):
+            part = live.part
+            keys = part.product if variants else part.group
+            rows, scores = nearest(part.vectors, embedding, k, part.rows_of(category), keys, allowed)
+            for row, score, named in zip(rows.tolist(), scores.tolist(), part.take(rows.tolist(), _KEY), strict=True):
+                group = None if variants else named["group_id"]
+                key = (named["shop"], group is not None, named["product_id"] if group is None else group)
+                found.append((-score, named["product_id"], named["shop"], key, i, row))
+        found.sort(key=lambda entry: entry[:3])
+        best: dict[Any, tuple[float, int, int]] = {}
+        for negative, _, _, key, i, row in found:
+            if len(best) < k or key in best:
+                best.setdefault(key, (-negative, i, row))
+        counts = self._variants([entry for key, entry in best.items() if key[1]], category, kept)
+        return self._hits(list(best.values()), counts)
+
+    def _hits(self, best: Sequence[tuple[float, int, int]], counts: dict[tuple[int, int], int]) -> list[Hit]:
+        rows: dict[tuple[int, int], dict[str, Any]] = {}
+        for i, live in enumerate(self.parts):
+            mine = [row for _, part, row in best if part == i]
+            if mine:
+                rows |= {(i, row): values for row, values in zip(mine, live.part.take(mine), strict=True)}
+        return [hit_of(rows[i, row], score, counts.get((i, row), 1)) for score, i, row in best]
+
+    def _variants(
+        self, best: Sequence[tuple[float, int, int]], category: str | None, kept: Sequence[NDArray[np.bool_] | None]
+    ) -> dict[tuple[int, int], int]:
+        """Return how many products of its variant group each hit stands for, of those that may be hits."""
+        named = {(i, row): self.parts[i].part.take([row], ("shop", "group_id"))[0] for _, i, row in best}
+        wanted = {(values["shop"], values["group_id"]) for values in named.values()}
+        totals = dict.fromkeys(wanted, 0)
+        if wanted:
+            for live, allowed in zip(self.parts, kept, strict=True):
+                for group, count in live.part.count_groups(wanted, live.part.rows_of(category), allowed).items():
+                    totals[group] += count
+        return {place: totals[values["shop"], values["group_id"]] for place, values in named.items()}
