@@ -1,5 +1,6 @@
 """Fixtures of the tests that go through the command line or HTTP, with a model that needs no weights."""
 
+import hashlib
 import json
 import re
 import socket
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 from fakes import FakeModels, draw_product, draw_street, make_feed, save_image
 from fastapi import FastAPI
 from hypothesis import settings
+from milvus_process import MilvusProcess, start_milvus
 
 from twinset.indexing import index_feed
 from twinset.store import open_store
@@ -25,6 +27,29 @@ from twinset.types import Product
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine fails no test
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProcess]:
+    """A Milvus server for all tests of this run; they use collections of their own."""
+    server = start_milvus(tmp_path_factory.mktemp("milvus"))
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="session", params=["directory", pytest.param("milvus", marks=pytest.mark.milvus)])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Both kinds of store, one after the other: what uses this passes on both."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def new_uri(store_kind: str, request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Gives the URI of a store of this kind that isn't there yet: the folder's own, always the same for one folder."""
+    if store_kind == "directory":
+        return lambda folder: str(folder / "store")
+    server: MilvusProcess = request.getfixturevalue("milvus_server")
+    return lambda folder: f"{server.uri}/t{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)

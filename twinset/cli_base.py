@@ -165,7 +165,7 @@ store_option = click.option(
     show_envvar=True,
     default="twinset-store",
     show_default=True,
-    help="The store's folder.",
+    help="The store: a folder, or a Milvus server as http://host:19530.",
 )
 model_option = click.option(
     "--model", default="default", show_default=True, help="Weights: a name that `twinset models` lists, or a folder."

@@ -24,6 +24,7 @@ from twinset.fetch import fetch_all
 from twinset.images import decode_image, read_image_bytes
 from twinset.runtime import cpu_threads
 from twinset.store import Entry, Fingerprint, Key, Store, open_store
+from twinset.store.beside import folder_beside
 from twinset.types import Box, Detections, Image, Item, Product
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ BATCH_IMAGES = 32  # described together
 BATCH_PIXELS = 50_000_000  # a batch is cut short at this many, for the sake of memory
 LOOK_AHEAD = 16  # products being read while others are described
 DETECT_MIN_SCORE = 0.05  # the feed says what is in the image, so a faint detection of it will do
-REPORT = "index-report.json"  # beside the tables
+REPORT = "index-report.json"  # beside the store
 FETCHED = "fetched"  # bodies that came with an ETag
 
 
@@ -217,7 +218,7 @@ def _run(
     feed: Feed, store: Store, models: "Models", strict: bool, progress: Progress, allow_private: bool
 ) -> IndexReport:
     report = index_rows(feed, store, models, strict=strict, progress=progress, allow_private=allow_private)
-    _write_report(Path(store.uri) / REPORT, feed.path, report)
+    _write_report(folder_beside(store.uri) / REPORT, feed.path, report)
     return report
 
 
@@ -284,6 +285,7 @@ def _write_report(file: Path, feed: Path, report: IndexReport) -> None:
     part = file.with_suffix(".part")
     text = json.dumps({"feed": str(feed)} | asdict(report), ensure_ascii=False, indent=2)
     try:
+        part.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
         os.replace(part, file)
     except OSError as exc:
@@ -297,7 +299,7 @@ def _read(feed: Feed, store: Store, allow_private: bool) -> Iterator[_Job]:
     """Yield the feed's rows in order with their images read, a few of them ahead of the caller."""
     stored = store.fingerprints()
     urls = (image for product in feed.products for image in product.images if _is_url(image))
-    fetched = fetch_all(urls, cache=Path(store.uri) / FETCHED, allow_private=allow_private)
+    fetched = fetch_all(urls, cache=folder_beside(store.uri) / FETCHED, allow_private=allow_private)
     waiting: deque[Future[_Job]] = deque()
     pool = ThreadPoolExecutor(cpu_threads() + 1, thread_name_prefix="read")
     try:

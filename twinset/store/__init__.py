@@ -11,11 +11,16 @@ __all__ = ["DIM", "Entry", "Filter", "Fingerprint", "Key", "Store", "open_store"
 
 
 def open_store(uri: str | Path, model_version: str | None = None, create: bool = False) -> Store:
-    """Return the store in a directory. With `create` one that is missing is made, for the vectors of `model_version`.
+    """Return the store in a directory, on object storage (`s3://bucket/shop`) or in Milvus (`http://host:19530`).
 
-    Raises StoreError for one that is missing, damaged or of a newer format, ModelMismatch if another model than
-    `model_version` filled it; None accepts any.
+    With `create` one that is missing is made, for the vectors of `model_version`. Raises StoreError for one that is
+    missing, damaged, out of reach or of a newer format, ModelMismatch if another model than `model_version` filled it;
+    None accepts any.
     """
+    if str(uri).lower().startswith(("http://", "https://")):
+        from twinset.store.milvus import open_milvus
+
+        return open_milvus(str(uri), model_version, create)
     from twinset.store.lance import open_lance
 
     if "://" in str(uri):

@@ -1,6 +1,7 @@
-"""What a store of products keeps and can be asked. lance.py keeps it in a directory."""
+"""What a store of products keeps and can be asked. lance.py keeps it in a directory, milvus.py in a Milvus server."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -44,9 +45,11 @@ class Fingerprint(NamedTuple):
 
 
 class Store(Protocol):
-    """Products with their described items. Any number of threads may search; what is written is found next time.
+    """Products with their described items. Any number of threads may search.
 
-    Every method raises StoreError where the store turns out to be damaged.
+    What is written is found by the writer's next search and those of a directory's other readers; by other clients of
+    a server within a second or two. Every method raises StoreError where the store turns out to be damaged or does not
+    answer.
     """
 
     @property
@@ -58,7 +61,9 @@ class Store(Protocol):
         ...
 
     def upsert(self, entries: Sequence[Entry]) -> None:
-        """Store products, in the place of what was stored of them, all at once or not at all.
+        """Store products, in the place of what was stored of them: once this returns they are safe.
+
+        A directory stores all of them at once or none, a server so by the few thousand.
 
         Raises ValueError for a vector that is not finite, of unit length and of `DIM` numbers.
         """
@@ -97,6 +102,13 @@ class Store(Protocol):
         """Return what is stored, to compare a feed with."""
         ...
 
+    def entries(self, keys: Set[Key] | None = None) -> Iterator[Entry]:
+        """Yield products as they are stored, each whole: all of them, or of `keys` those that are there.
+
+        All are those of one moment if the store is a directory.
+        """
+        ...
+
     def count(self) -> int:
         """Return the number of products."""
         ...
@@ -133,6 +145,12 @@ def check_entries(entries: Sequence[Entry]) -> None:
     if not whole:
         for entry, embedding in items:
             check_embedding(embedding, f"{entry.key}")
+
+
+def check_note_name(name: str) -> None:
+    """Raise ValueError for a name no note may have."""
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise ValueError(f"note {name!r}: expected a name of a-z, 0-9 and -")
 
 
 def check_embedding(embedding: NDArray[np.float32], name: str) -> None:

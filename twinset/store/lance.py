@@ -4,9 +4,8 @@ A product is written in one commit, and readers see commits whole. The table's m
 """
 
 import os
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from twinset.errors import ModelMismatch, StoreError
-from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries
+from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries, check_note_name
 from twinset.store.filters import Filter
 from twinset.store.rows import COLUMNS, ROW_KEY, schema, table_of
 from twinset.store.view import View
@@ -102,6 +101,9 @@ class LanceStore:
     def fingerprints(self) -> dict[Key, Fingerprint]:
         return self._latest().fingerprints()
 
+    def entries(self, keys: Set[Key] | None = None) -> Iterator[Entry]:
+        return self._latest().entries(keys)
+
     def count(self) -> int:
         return len(self._latest())
 
@@ -123,8 +125,7 @@ class LanceStore:
             write_whole(file, text.encode())
 
     def _note(self, name: str) -> Path:
-        if not re.fullmatch(r"[a-z0-9-]+", name):
-            raise ValueError(f"note {name!r}: expected a name of a-z, 0-9 and -")
+        check_note_name(name)
         return self._folder / NOTES / f"{name}.txt"
 
     def _stored(self, keys: Sequence[Key]) -> list[tuple[Key, int]]:

@@ -4,7 +4,7 @@ Rows lie in the order of category, product, image: a category is a range of rows
 """
 
 import threading
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from twinset.store.base import DIM, Key
+from twinset.store.base import DIM, Entry, Key
 from twinset.store.columns import Texts, coded, column_of, part_of, search_columns
 from twinset.store.filters import Column, Filter
 from twinset.store.nearest import Vectors, encode
-from twinset.store.rows import COLUMNS
+from twinset.store.rows import COLUMNS, entry_of
 
 ROW_ID = "_rowid"  # LanceDB's name for what stays the same of a row while it is stored
 ORDER = (("item_category", "ascending"), ("product_id", "ascending"), ("shop", "ascending"), ("image_no", "ascending"))
+READ_PRODUCTS = 1000  # whole, at once
 STORED = tuple(column.name for column in COLUMNS if column.name != "embedding")
 
 
@@ -77,6 +78,22 @@ class Part:
         chosen = self.rows.select(["shop", "image_no"]).take(pa.array(named)).to_pydict()
         pairs = zip(named.tolist(), chosen["shop"], chosen["image_no"], strict=True)
         return np.array([row for _, row in sorted((no, row) for row, shop, no in pairs if shop == key.shop)], np.int64)
+
+    def entries(self, alive: NDArray[np.bool_] | None, keys: Set[Key] | None) -> Iterator[Entry]:
+        """Yield the products of its rows, or of those alive, each whole; of `keys` alone unless that is None."""
+        rows = np.arange(len(self)) if alive is None else np.flatnonzero(alive)
+        if keys is not None:
+            named = self.rows.select(["shop", "product_id"]).take(pa.array(rows)).to_pydict().values()
+            rows = rows[np.fromiter((Key(*pair) in keys for pair in zip(*named, strict=True)), bool, len(rows))]
+        rows = rows[np.argsort(self.product[rows], kind="stable")]
+        starts = np.flatnonzero(np.diff(self.product[rows], prepend=-1))
+        products = np.split(rows, starts)[1:]
+        for first in range(0, len(products), READ_PRODUCTS):
+            some = products[first : first + READ_PRODUCTS]
+            stored = iter(self.take(np.concatenate(some).tolist()))
+            for mine in some:
+                pairs = sorted(((next(stored), row) for row in mine.tolist()), key=lambda pair: pair[0]["image_no"])
+                yield entry_of([row for row, _ in pairs], [self.vectors.exact[row].copy() for _, row in pairs])
 
     def count_groups(
         self, groups: Set[tuple[str, str]], rows: slice, allowed: NDArray[np.bool_] | None

@@ -1,6 +1,6 @@
 """One version of a store as searches see it: a large part that was mapped, and what changed since in small ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +133,11 @@ class View:
             f"product {product_id!r} of shop {shop!r}: expected one that is indexed, found none; "
             f"check the id, or index the feed it is in"
         )
+
+    def entries(self, keys: Set[Key] | None = None) -> Iterator[Entry]:
+        """Yield products as stored, all or those named; see `Store.entries`."""
+        for live in self.parts:
+            yield from live.part.entries(live.alive, keys)
 
     def __contains__(self, key: Key) -> bool:
         return any(True for _ in self._found(key))

@@ -1,0 +1,396 @@
+"""A store in a Milvus server: a collection with one row for each item, which the server searches and filters.
+
+The collection's description names the format and the model. Searches see what this client wrote at once, what others
+wrote within a second or two; all that decides on writing, and all counting, waits for the newest.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Sequence, Set
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.errors import ModelMismatch, NotFound, StoreError
+from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries, check_note_name
+from twinset.store.filters import Filter
+from twinset.store.milvus_filter import expressions, one_of, quoted
+from twinset.store.milvus_rows import (
+    ENTRY_FIELDS,
+    FIELDS,
+    FINGERPRINT_FIELDS,
+    GONE,
+    HIT_FIELDS,
+    entries_of,
+    fingerprints_of,
+    gone_row,
+    index_params,
+    milvus_rows,
+    note_key,
+    note_of,
+    note_row,
+    product_hash,
+    row_of,
+    schema,
+)
+from twinset.store.milvus_server import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Server, parse_address
+from twinset.store.nearest import SCORE_DECIMALS
+from twinset.store.rows import hit_of
+from twinset.types import Hit
+
+_LOG = logging.getLogger(__name__)
+MOST_RESULTS = 16_384  # Milvus returns no more rows at a time
+CALL_PRODUCTS = 2000  # written by one call: all of them or none
+CALL_KEYS = 500  # looked up by one call
+ENTRY_ROWS, FINGERPRINT_ROWS = 1000, 8000  # read by one call; vectors make rows large
+MIN_EF = 512  # of HNSW: how many neighbours are looked at; with fewer, filters cost recall
+HASH_SPACE = 1 << 32  # product hashes by their first eight hex digits
+_LIVE = f"item_category != {quoted(GONE)}"
+
+
+class MilvusStore:
+    """See `Store`."""
+
+    def __init__(self, server: Server, model_version: str) -> None:
+        self._server, self._model_version = server, model_version
+        self._collection = server.address.collection
+        self._wrote = False
+
+    @property
+    def uri(self) -> str:
+        return self._server.address.uri
+
+    @property
+    def model_version(self) -> str:
+        return self._model_version
+
+    def upsert(self, entries: Sequence[Entry]) -> None:
+        check_entries(entries)
+        rows = milvus_rows(entries)
+        by_product: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            by_product.setdefault(row["product"], []).append(row)
+        products = list(by_product)
+        for start in range(0, len(products), CALL_PRODUCTS):
+            chunk = products[start : start + CALL_PRODUCTS]
+            self._replace(chunk, [row for product in chunk for row in by_product[product]])
+
+    def delete(self, keys: Sequence[Key]) -> int:
+        deleted = 0
+        products = list(dict.fromkeys(product_hash(key) for key in keys))
+        for chunk in _chunks(products, CALL_KEYS):
+            found = self._query(one_of("product", chunk), ["key", "product", "item_category"], "Strong")
+            self._write([], gone=[row["key"] for row in found])
+            deleted += len({row["product"] for row in found if row["item_category"] != GONE})
+        return deleted
+
+    def get(self, product_id: str, shop: str = "default") -> Entry:
+        found = list(self._entries([product_hash(Key(shop, product_id))], self._level()))
+        if not found:
+            raise NotFound(
+                f"product {product_id!r} of shop {shop!r}: expected one that is indexed, found none; "
+                f"check the id, or index the feed it is in"
+            )
+        return found[0]
+
+    def search(
+        self,
+        embeddings: NDArray[np.float32],
+        k: int,
+        categories: Sequence[str | None],
+        filter: Filter | None = None,
+        exclude: Key | None = None,
+        variants: bool = False,
+    ) -> list[list[Hit]]:
+        for embedding in embeddings:
+            check_embedding(embedding, "query")
+        conditions = expressions(filter) if filter else []
+        if exclude is not None:
+            conditions.append(f"product != {quoted(product_hash(exclude))}")
+        hits: list[list[Hit]] = [[] for _ in range(len(embeddings))]
+        for category in dict.fromkeys(categories):
+            numbers = [i for i, other in enumerate(categories) if other == category]
+            found = self._nearest(
+                embeddings[numbers], k, _within(category, conditions), "product" if variants else "group"
+            )
+            for i, mine in zip(numbers, found, strict=True):
+                hits[i] = mine
+        return hits
+
+    def plan(self, category: str | None, filter: Filter | None = None) -> str:
+        size = self._count(_within(category, []))
+        kept = self._count(_within(category, expressions(filter))) if filter else size
+        where = "all categories" if category is None else f"category {category}"
+        return f"{where}: {kept:,} of {size:,} items kept; Milvus's HNSW index, filtered as it is searched"
+
+    def fingerprints(self) -> dict[Key, Fingerprint]:
+        found: dict[Key, Fingerprint] = {}
+        for rows in self._scan(FINGERPRINT_FIELDS, FINGERPRINT_ROWS):
+            found |= fingerprints_of(rows)
+        return found
+
+    def entries(self, keys: Set[Key] | None = None) -> Iterator[Entry]:
+        if keys is None:
+            for rows in self._scan((*ENTRY_FIELDS, "row_hash", "image_hash"), ENTRY_ROWS):
+                yield from entries_of(rows)
+            return
+        for chunk in _chunks(sorted(map(product_hash, keys)), CALL_KEYS):
+            yield from self._entries(chunk, "Strong")
+
+    def count(self) -> int:
+        return self._count("lead == true")
+
+    def compact(self) -> None:
+        def tidy(client: Any, timeout_s: float) -> None:
+            client.flush(self._collection, timeout=timeout_s)
+            client.compact(self._collection, timeout=timeout_s)
+
+        try:
+            self._server.write(tidy)
+        except StoreError as exc:  # what was written is safe without it, and the server tidies by itself too
+            _LOG.warning("%s", exc)
+
+    def read_note(self, name: str) -> str | None:
+        check_note_name(name)
+        found = self._query(one_of("key", [note_key(name)]), ["row"], self._level())
+        return note_of(found[0]) if found else None
+
+    def write_note(self, name: str, text: str) -> None:
+        check_note_name(name)
+        self._write([note_row(name, text)], gone=[])
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def _replace(self, products: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+        stored = [
+            row["key"]
+            for chunk in _chunks(products, CALL_KEYS)
+            for row in self._query(one_of("product", chunk), ["key"], "Strong")
+        ]
+        new = {row["key"] for row in rows}
+        self._write(rows, gone=[key for key in stored if key not in new])
+
+    def _write(self, rows: Sequence[dict[str, Any]], gone: Sequence[str]) -> None:
+        """Write rows and remove others, at one moment for whoever searches.
+
+        Removing alone would not do: it says not when it was done, so searches can't wait for it as for other writes.
+        """
+        written = [*rows, *map(gone_row, gone)]
+        if written:
+            self._server.write(lambda client, timeout_s: client.upsert(self._collection, written, timeout=timeout_s))
+            self._wrote = True
+        if gone:
+            self._server.write(lambda client, timeout_s: client.delete(self._collection, list(gone), timeout=timeout_s))
+
+    # --- searching ----------------------------------------------------------------------------------------------------
+
+    def _nearest(self, embeddings: NDArray[np.float32], k: int, condition: str, one_hit: str) -> list[list[Hit]]:
+        """Return for each vector its hits among the rows that meet a condition; those of one `one_hit` are one.
+
+        Some rows more than hits are asked for: a product may have several, and ties are told apart by id. Rows that
+        are gone when they are read are left out; then, too, more are asked for.
+        """
+        hits: list[list[Hit]] = [[] for _ in range(len(embeddings))]
+        waiting, limit = list(range(len(embeddings))), min(2 * k + 16, MOST_RESULTS)
+        while waiting and k > 0:
+            found = self._search(embeddings[waiting], limit, condition)
+            ranked = [_ranked(rows, one_hit)[:k] for rows in found]
+            shown = [row for rows in ranked for row in rows]
+            full = self._rows([row["key"] for row in shown])
+            counts = self._variants([row for row in shown if one_hit == "group"], condition)
+            unfinished = []
+            for i, rows, best in zip(waiting, found, ranked, strict=True):
+                hits[i] = [
+                    hit_of(full[row["key"]], row["score"], counts.get(row["group"], 1))
+                    for row in best
+                    if row["key"] in full
+                ]
+                exhausted = len(rows) < limit or limit == MOST_RESULTS
+                certain = len(hits[i]) == k and rows[-1]["score"] < best[-1]["score"]
+                if not (exhausted or certain):
+                    unfinished.append(i)
+            waiting, limit = unfinished, min(4 * limit, MOST_RESULTS)
+        return hits
+
+    def _search(self, embeddings: NDArray[np.float32], limit: int, condition: str) -> list[list[dict[str, Any]]]:
+        """Return for each vector the nearest rows, best first: their names, and their cosine cut to [0, 1]."""
+        found = self._server.read(
+            lambda client, timeout_s: client.search(
+                self._collection,
+                data=list(embeddings),
+                filter=condition,
+                limit=limit,
+                output_fields=list(HIT_FIELDS),
+                search_params={"metric_type": "IP", "params": {"ef": max(MIN_EF, 2 * limit)}},
+                consistency_level=self._level(),
+                timeout=timeout_s,
+            )
+        )
+        return [[dict(hit["entity"]) | {"score": _score(hit["distance"])} for hit in hits] for hits in found]
+
+    def _rows(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the rows named that are there, by their name."""
+        found: dict[str, dict[str, Any]] = {}
+        for chunk in _chunks(list(dict.fromkeys(keys)), CALL_KEYS):
+            condition = f"{one_of('key', chunk)} and {_LIVE}"
+            found |= {row["key"]: row_of(row) for row in self._query(condition, ["key", "row"], self._level())}
+        return found
+
+    def _variants(self, rows: Sequence[dict[str, Any]], condition: str) -> dict[str, int]:
+        """Return how many products of each row's variant group meet a condition."""
+        groups = sorted({row["group"] for row in rows if row["group"] != row["product"]})
+        members: dict[str, set[str]] = {}
+        for chunk in _chunks(groups, CALL_KEYS):
+            for row in self._query(f"{one_of('group', chunk)} and {condition}", ["group", "product"], self._level()):
+                members.setdefault(row["group"], set()).add(row["product"])
+        return {group: len(products) for group, products in members.items()}
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _level(self) -> str:
+        """Return the consistency of searches: what this client wrote is waited for, what others wrote is not."""
+        return "Session" if self._wrote else "Bounded"
+
+    def _query(self, condition: str, fields: Sequence[str], level: str, limit: int = MOST_RESULTS) -> list[Any]:
+        return list(
+            self._server.read(
+                lambda client, timeout_s: client.query(
+                    self._collection,
+                    filter=condition,
+                    output_fields=list(fields),
+                    consistency_level=level,
+                    limit=limit,
+                    timeout=timeout_s,
+                ),
+                WRITE_TIMEOUT_S if level == "Strong" else READ_TIMEOUT_S,
+            )
+        )
+
+    def _entries(self, products: Sequence[str], level: str) -> list[Entry]:
+        condition = f"{one_of('product', products)} and {_LIVE}"
+        return entries_of(self._query(condition, [*ENTRY_FIELDS, "row_hash", "image_hash"], level))
+
+    def _count(self, condition: str) -> int:
+        found = self._server.read(
+            lambda client, timeout_s: client.query(
+                self._collection,
+                filter=condition,
+                output_fields=["count(*)"],
+                consistency_level="Strong",
+                timeout=timeout_s,
+            ),
+            WRITE_TIMEOUT_S,
+        )
+        return int(found[0]["count(*)"])
+
+    def _scan(self, fields: Sequence[str], rows_a_call: int) -> Iterator[list[Any]]:
+        """Yield all rows, those of a product together, in parts of the hashes' space."""
+        parts = max(1, math.ceil(self._count(_LIVE) / rows_a_call))
+        edges = [round(part * HASH_SPACE / parts) for part in range(parts + 1)]
+        for low, high in pairwise(edges):
+            yield from self._part(low, high, fields)
+
+    def _part(self, low: int, high: int, fields: Sequence[str]) -> Iterator[list[Any]]:
+        above = f" and product < {quoted(f'{high:08x}')}" if high < HASH_SPACE else ""
+        condition = f"product >= {quoted(f'{low:08x}')}{above} and {_LIVE}"
+        rows = self._query(condition, fields, "Strong")
+        if len(rows) < MOST_RESULTS:
+            yield rows
+            return
+        middle = (low + high) // 2
+        yield from self._part(low, middle, fields)
+        yield from self._part(middle, high, fields)
+
+
+def open_milvus(uri: str, model_version: str | None, create: bool) -> MilvusStore:
+    """Return the store in a Milvus server; see `open_store`."""
+    server = Server(parse_address(uri))
+    name = server.address.collection
+    if not server.read(lambda client, timeout_s: client.has_collection(name, timeout=timeout_s)):
+        _create(server, model_version, create)
+    about = server.read(lambda client, timeout_s: client.describe_collection(name, timeout=timeout_s))
+    model = _check_description(server.address.uri, about, model_version)
+    server.write(lambda client, timeout_s: _get_ready(client, name, timeout_s))
+    return MilvusStore(server, model)
+
+
+def _create(server: Server, model_version: str | None, create: bool) -> None:
+    uri, name = server.address.uri, server.address.collection
+    if not create:
+        raise StoreError(
+            f"store {uri}: expected a collection {name} written by twinset index, found none; "
+            f"run twinset index FEED --store {uri}"
+        )
+    if model_version is None:
+        raise ValueError("a new store needs the version of its model")
+    about = json.dumps({"twinset": {"format": FORMAT, "model": model_version}})
+
+    def make(client: Any, timeout_s: float) -> None:
+        if not client.has_collection(name, timeout=timeout_s):
+            client.create_collection(
+                name, schema=schema(client, about), num_shards=1, consistency_level="Strong", timeout=timeout_s
+            )
+
+    server.write(make)
+
+
+def _check_description(uri: str, about: dict[str, Any], model_version: str | None) -> str:
+    """Return the model whose vectors a collection keeps. Raises StoreError for one that is no store we can read."""
+    advice = f"choose another collection: --store {uri.rstrip('/')}/NAME"
+    try:
+        own = json.loads(about["description"])["twinset"]
+        written, model = int(own["format"]), str(own["model"])
+    except (ValueError, KeyError, TypeError) as exc:
+        raise StoreError(
+            f"store {uri}: expected a collection written by twinset index, found one of another program; {advice}"
+        ) from exc
+    if written > FORMAT:
+        raise StoreError(
+            f"store {uri}: expected format {FORMAT} or older, found {written}; "
+            f"a newer Twinset wrote it: upgrade this one"
+        )
+    lacking = set(FIELDS) - {field["name"] for field in about["fields"]}
+    if lacking:
+        raise StoreError(f"store {uri}: expected a field {min(lacking)!r}, found none; {advice}")
+    if model_version is not None and model != model_version:
+        raise ModelMismatch(
+            f"store {uri}: expected vectors of model {model_version}, found those of {model}; "
+            f"choose that --model, or index the feed into another --store"
+        )
+    return model
+
+
+def _get_ready(client: Any, name: str, timeout_s: float) -> None:
+    """Make the indexes that are missing and load the collection: a creation that was killed is finished."""
+    params = index_params(client)
+    there = set(client.list_indexes(name))
+    if not {index.index_name or index.field_name for index in params} <= there:
+        client.create_index(name, params, timeout=timeout_s, sync=False)  # nothing to wait for: it is empty
+    if "Loaded" not in str(client.get_load_state(name, timeout=timeout_s)["state"]):
+        client.load_collection(name, timeout=timeout_s)
+
+
+def _within(category: str | None, conditions: Sequence[str]) -> str:
+    """Return the expression of rows of a category, None for all, that meet conditions."""
+    within = _LIVE if category is None else one_of("item_category", [category or GONE])
+    return " and ".join([within, *conditions])
+
+
+def _score(cosine: float) -> float:
+    return round(min(max(float(cosine), 0.0), 1.0), SCORE_DECIMALS)
+
+
+def _ranked(rows: Sequence[dict[str, Any]], one_hit: str) -> list[dict[str, Any]]:
+    """Return the best row of those with the same `one_hit`, best first, ties by product_id."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (-row["score"], row["product_id"], row["shop"], row["key"])):
+        best.setdefault(row[one_hit], row)
+    return list(best.values())
+
+
+def _chunks(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
