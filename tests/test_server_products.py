@@ -1,0 +1,218 @@
+"""Products over HTTP: stored, listed, removed, in bulk; what strangers may not make the service do on the way."""
+
+import base64
+import json
+import threading
+import time
+
+import pytest
+from conftest import http_client, wait_until_ready
+from fakes import FakeModels, draw_product
+from test_contract_http import is_problem, png
+
+from twinset.server.app import ServerSettings, create_app
+from twinset.server.jobs import Jobs
+from twinset.shop import Shop
+from twinset.store import open_store
+
+
+def picture(category: str = "top", variant: int = 0) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(draw_product(category, variant))).decode()
+
+
+def row(product_id: str, category: str = "top", variant: int = 0, **more) -> dict:
+    return {"product_id": product_id, "image": picture(category, variant), "title": "A thing", **more}
+
+
+@pytest.fixture
+def store_folder(tmp_path):
+    open_store(tmp_path / "store", FakeModels().version, create=True)
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def client(store_folder):
+    models = FakeModels()
+    settings = ServerSettings(max_bytes=100_000, max_pixels=1_000_000)
+    with http_client(create_app(lambda: Shop(models, open_store(store_folder, models.version)), settings)) as client:
+        wait_until_ready(client)
+        yield client
+
+
+def wait_for_job(client, job_id: str) -> dict:
+    until = time.monotonic() + 30
+    while (job := client.get(f"/v1/jobs/{job_id}").json())["state"] in ("queued", "running"):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return job
+
+
+def test_a_product_that_was_put_is_read_found_and_removed(client):
+    put = client.put("/v1/products/a1", json=row("a1", price=12.5, article_type="Tshirts", season="summer"))
+    assert put.status_code == 200
+    assert put.json() == client.get("/v1/products/a1").json()
+    assert (put.json()["price"], put.json()["category"], put.json()["tags"]) == (12.5, "top", {"season": "summer"})
+    assert client.get(put.json()["image"]).content == png(draw_product("top"))
+    photo = png(draw_product("top"))
+    (item,) = client.post("/v1/search", files={"photo": photo}).json()["items"]
+    assert [hit["product_id"] for hit in item["hits"]] == ["a1"]
+    assert client.delete("/v1/products/a1").status_code == 204
+    assert is_problem(client.get("/v1/products/a1"), 404) and is_problem(client.delete("/v1/products/a1"), 404)
+    (item,) = client.post("/v1/search", files={"photo": photo}).json()["items"]
+    assert item["hits"] == []
+
+
+def test_putting_a_product_again_takes_its_place(client):
+    client.put("/v1/products/a1", json=row("a1", price=12.5))
+    client.put("/v1/products/a1", json=row("a1", price=10))
+    assert client.get("/v1/products/a1").json()["price"] == 10
+    assert len(client.get("/v1/products").json()["products"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        pytest.param({"image": "/etc/passwd"}, "image", id="path"),
+        pytest.param({"image": "../../secret.png"}, "image", id="relative-path"),
+        pytest.param({"image": "file:///etc/passwd"}, "image", id="file-url"),
+        pytest.param({"images": ["https://shop.example/a.jpg|/etc/passwd"]}, "image", id="path-behind-a-bar"),
+        pytest.param({"image": None, "images": '["/etc/passwd"]'}, "image", id="path-in-a-json-text"),
+        pytest.param({"image": None}, "image", id="no-image"),
+        pytest.param({"image": ["https://shop.example/a.jpg"] * 21}, "image", id="many-images"),
+        pytest.param({"image": "data:image/png;base64,!!!"}, "image", id="no-base64"),
+        pytest.param({"image": "http://127.0.0.1:9/a.jpg"}, "product", id="private-address"),
+        pytest.param({"image": "http://169.254.169.254/latest/meta-data"}, "product", id="metadata-address"),
+        pytest.param({"image": "http://[::ffff:127.0.0.1]/a.jpg"}, "product", id="private-address-in-ipv6"),
+        pytest.param({"product_id": "other"}, "product_id", id="another-id"),
+        pytest.param({"price": "cheap"}, "product", id="price"),
+        pytest.param({"title": "x" * 9000}, "title", id="long-title"),
+        pytest.param({"shop": "a\nb"}, "shop", id="shop"),
+    ],
+)
+def test_a_product_that_can_not_be_is_422_and_says_why(client, change, field):
+    answer = client.put("/v1/products/a1", json=row("a1") | change)
+    assert is_problem(answer, 422, field), answer.text
+    assert client.get("/v1/products/a1").status_code == 404
+
+
+def test_pictures_of_products_have_the_limits_of_photos(client, store_folder):
+    from io import BytesIO
+
+    from PIL import Image
+
+    bomb = BytesIO()
+    Image.new("1", (30_000, 30_000)).save(bomb, "PNG")
+    image = "data:image/png;base64," + base64.b64encode(bomb.getvalue()).decode()
+    assert is_problem(client.put("/v1/products/a1", json={"image": image}), 413)
+    text = "data:image/png;base64," + base64.b64encode(b"hello").decode()
+    assert is_problem(client.put("/v1/products/a1", json={"image": text}), 415)
+    assert not list(store_folder.glob("service/images/*"))
+
+
+def test_no_path_of_the_machine_is_in_any_answer(client, store_folder):
+    answers = [client.put("/v1/products/a1", json=row("a1"))]
+    answers += [client.put("/v1/products/a2", json=row("a2") | {"image": "/no/such.png"})]
+    (store_folder / "service" / "images").rename(store_folder / "service" / "gone")
+    answers += [client.get(f"/v1/products/a1{path}") for path in ("", "/image", "/similar")]
+    answers += [client.get("/v1/products/..%2f..%2fetc%2fpasswd"), client.get("/page/../app.py")]
+    answers += [client.get("/page/%2e%2e/app.py"), client.get("/v1/jobs/..%2f..%2fkeys")]
+    for answer in answers:
+        assert str(store_folder.parent) not in answer.text and "root:" not in answer.text and "import" not in answer.text
+
+
+def test_lists_come_page_by_page(client):
+    rows = [row(f"p{i:02}", variant=i) for i in range(7)]
+    job = client.post("/v1/products/bulk", json={"products": rows}).json()
+    assert wait_for_job(client, job["id"])["indexed"] == 7
+    seen, cursor = [], None
+    while True:
+        page = client.get("/v1/products", params={"limit": 3} | ({"cursor": cursor} if cursor else {})).json()
+        seen += [[product["product_id"] for product in page["products"]]]
+        if not (cursor := page["next_cursor"]):
+            break
+    assert seen == [["p00", "p01", "p02"], ["p03", "p04", "p05"], ["p06"]]
+    first = client.get("/v1/products/p00/similar", params={"k": 4}).json()
+    rest = client.get("/v1/products/p00/similar", params={"k": 4, "cursor": first["next_cursor"]}).json()
+    whole = client.get("/v1/products/p00/similar", params={"k": 6}).json()
+    assert first["hits"] + rest["hits"] == whole["hits"] and rest["next_cursor"] is None
+    for bad in ("nonsense", "WzFd", "W10", "x" * 5000):
+        assert is_problem(client.get("/v1/products", params={"cursor": bad}), 422, "cursor")
+
+
+def test_an_answer_that_has_not_changed_is_304(client):
+    client.put("/v1/products/a1", json=row("a1"))
+    for path in ("/v1/products/a1", "/v1/products/a1/image", "/v1/products", "/v1/shops", "/v1/models"):
+        tag = client.get(path).headers["etag"]
+        again = client.get(path, headers={"If-None-Match": f'"other", {tag}'})
+        assert (again.status_code, again.content) == (304, b""), path
+    tag = client.get("/v1/products/a1").headers["etag"]
+    client.put("/v1/products/a1", json=row("a1", price=1))
+    assert client.get("/v1/products/a1", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_a_bulk_request_stores_removes_and_lists_what_failed(client):
+    client.put("/v1/products/old", json=row("old"))
+    rows = [row("new"), {"product_id": "old", "delete": True}, {"product_id": "bad", "image": "/etc/passwd"}, "text"]
+    answer = client.post("/v1/products/bulk", json={"products": rows})
+    assert answer.status_code == 202 and answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
+    job = wait_for_job(client, answer.json()["id"])
+    assert (job["state"], job["total"], job["done"]) == ("done", 4, 4)
+    assert (job["indexed"], job["deleted"], job["failed_rows"]) == (1, 1, 2)
+    assert [(failed["line"], failed["product_id"]) for failed in job["failed"]] == [(3, "bad"), (4, "")]
+    assert [product["product_id"] for product in client.get("/v1/products").json()["products"]] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-ndjson", "\n".join(json.dumps(row(f"n{i}")) for i in range(2))),
+        ("text/csv", "product_id,image,price\n" + "".join(f'n{i},"{picture()}",{i}\n' for i in range(2))),
+        ("application/json; charset=utf-8", json.dumps([row("n0"), row("n1")])),
+    ],
+)
+def test_bulk_takes_json_json_lines_and_csv(client, kind, body):
+    answer = client.post("/v1/products/bulk", content=body, headers={"Content-Type": kind})
+    assert wait_for_job(client, answer.json()["id"])["indexed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"{"),
+        ("application/json", b'{"products": 1}'),
+        ("application/x-ndjson", b"{\n"),
+        ("text/csv", b"\xff\xfe"),
+        ("text/plain", b"a"),
+        ("application/json", b"[" * 100_000),
+    ],
+)
+def test_a_bulk_request_that_can_not_be_read_is_422(client, kind, body):
+    answer = client.post("/v1/products/bulk", content=body, headers={"Content-Type": kind})
+    assert is_problem(answer, 422)
+
+
+def test_a_job_that_was_cut_short_goes_on_at_the_next_start(store_folder):
+    models = FakeModels()
+    shop = Shop(models, open_store(store_folder, models.version))
+    before = Jobs(store_folder / "service" / "jobs", shop)
+    job = before.add([row(f"c{i}", variant=i) for i in range(5)], None)
+    assert before.get(job.id, None).state == "queued"  # nobody has started it: the process was killed
+    with http_client(create_app(lambda: Shop(models, open_store(store_folder, models.version)))) as client:
+        wait_until_ready(client)
+        assert wait_for_job(client, job.id)["indexed"] == 5
+
+
+def test_writers_take_turns(client):
+    failures = []
+
+    def put(no: int) -> None:
+        answer = client.put(f"/v1/products/w{no}", json=row(f"w{no}", variant=no))
+        if answer.status_code != 200:
+            failures.append(answer.text)
+
+    threads = [threading.Thread(target=put, args=(no,)) for no in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == [] and len(client.get("/v1/products").json()["products"]) == 6
