@@ -178,7 +178,7 @@ server.serve_forever()
 
 def test_search_is_timed_over_http(monkeypatch, capsys, tmp_path):
     photo = save_image(draw_street(), tmp_path / "street.png")
-    monkeypatch.setattr(search, "_command", lambda *_: [sys.executable, "-c", SERVICE])
+    monkeypatch.setattr(search, "service_command", lambda *_: [sys.executable, "-c", SERVICE])
     search.run([photo], "shop", "default", 2, 12)
     data = last_line(capsys)
     assert (data["requests"], data["photos"]) == (12, 1)
@@ -189,14 +189,14 @@ def test_search_is_timed_over_http(monkeypatch, capsys, tmp_path):
 def test_a_refused_search_stops_the_benchmark(monkeypatch, tmp_path):
     text = tmp_path / "photo.jpg"
     text.write_text("not a photo")
-    monkeypatch.setattr(search, "_command", lambda *_: [sys.executable, "-c", SERVICE])
+    monkeypatch.setattr(search, "service_command", lambda *_: [sys.executable, "-c", SERVICE])
     with pytest.raises(DataError, match="expected status 200, found 422"):
         search.run([text], "shop", "default", 2, 12)
 
 
 def test_a_service_that_does_not_start_stops_the_benchmark(monkeypatch, tmp_path):
     photo = save_image(draw_street(), tmp_path / "street.png")
-    monkeypatch.setattr(search, "_command", lambda *_: [sys.executable, "-c", "raise SystemExit(1)"])
+    monkeypatch.setattr(search, "service_command", lambda *_: [sys.executable, "-c", "raise SystemExit(1)"])
     with pytest.raises(DataError, match="expected the service to start on shop, found exit code 1"):
         search.run([photo], "shop", "default", 2, 12)
 

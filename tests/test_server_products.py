@@ -117,7 +117,9 @@ def test_no_path_of_the_machine_is_in_any_answer(client, store_folder):
     answers += [client.get("/v1/products/..%2f..%2fetc%2fpasswd"), client.get("/page/../app.py")]
     answers += [client.get("/page/%2e%2e/app.py"), client.get("/v1/jobs/..%2f..%2fkeys")]
     for answer in answers:
-        assert str(store_folder.parent) not in answer.text and "root:" not in answer.text and "import" not in answer.text
+        assert (
+            str(store_folder.parent) not in answer.text and "root:" not in answer.text and "import" not in answer.text
+        )
 
 
 def test_lists_come_page_by_page(client):

@@ -28,6 +28,7 @@ from twinset.cli_base import (
     threads_option,
     where_option,
 )
+from twinset.cli_config import config, read_config, serve_options
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_keys import keys
 from twinset.cli_train import train
@@ -202,18 +203,26 @@ def similar(
 
 
 @cli.command()
-@options(store_option, model_option, threads_option)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen on.")
-def serve(store: str, model: str, threads: int | None, host: str, port: int) -> None:
+@serve_options
+def serve(config: Path | None, settings: Sequence[str], **flags: Any) -> None:
     """Answer over HTTP, with a page to search by photo.
 
     Example: twinset serve --store shop --port 8000
     """
     from twinset.server.run import serve as run
 
+    asked = read_config(config, settings)
     with contextlib.suppress(KeyboardInterrupt):
-        run(store, model=model, threads=threads, host=host, port=port)
+        run(
+            asked.store,
+            model=asked.model,
+            threads=asked.threads or None,
+            host=asked.host,
+            port=asked.port,
+            settings=asked.settings,
+            processes=asked.processes,
+            log_format=asked.log_format,
+        )
 
 
 @cli.command()
@@ -259,6 +268,7 @@ cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(bench)
 cli.add_command(keys)
+cli.add_command(config)
 
 
 class _Photos:

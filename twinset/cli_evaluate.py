@@ -219,6 +219,32 @@ def bench_search(photos: Sequence[Path], store: str, model: str, threads: int, r
     run(photos, store, model, threads, requests)
 
 
+@bench.command("load")
+@click.argument("photos", nargs=-1, required=True, type=FILE)
+@options(store_option, model_option, threads_option)
+@click.option("--clients", type=click.IntRange(1, 256), default=16, show_default=True, help="Clients at once.")
+@click.option("--seconds", type=click.FloatRange(1), default=30, show_default=True, help="Of each load.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the service; repeat for more."
+)
+def bench_load(
+    photos: Sequence[Path],
+    store: str,
+    model: str,
+    threads: int | None,
+    clients: int,
+    seconds: float,
+    settings: Sequence[str],
+) -> None:
+    """The service under load: one client, several, past capacity; its memory.
+
+    Example: twinset bench load street.jpg --store shop --clients 16
+    """
+    from twinset.bench.load import run
+
+    run(photos, store, model, threads, clients, seconds, settings)
+
+
 def _show(figures: dict[str, Any], header: Sequence[object], rows: Sequence[Sequence[object]], as_json: bool) -> None:
     if as_json:
         print_json(figures)

@@ -22,12 +22,12 @@ PASSES = 20  # of the yardstick, before and after
 
 def run(photos: Sequence[Path], store: str, model: str, threads: int, requests: int) -> None:
     """Print p50 and p95 of searches with the photos in turn, beside the yardstick, timed before and after."""
-    bodies = [_body(read_image_bytes(photo)) for photo in photos]
+    bodies = [photo_form(read_image_bytes(photo)) for photo in photos]
     yardstick = open_yardstick()
     passes = time_ms(yardstick, PASSES)
-    with subprocess.Popen(_command(store, model, threads), stdout=subprocess.PIPE, text=True) as service:
+    with subprocess.Popen(service_command(store, model, threads), stdout=subprocess.PIPE, text=True) as service:
         try:
-            times = _search_times(_address(service, store), bodies, requests)
+            times = _search_times(service_address(service, store), bodies, requests)
         finally:
             service.terminate()
     passes += time_ms(yardstick, PASSES)
@@ -39,12 +39,13 @@ def run(photos: Sequence[Path], store: str, model: str, threads: int, requests: 
     print_results("search", header, rows, model=model, **facts, yardstick_ms=yardstick_ms)
 
 
-def _command(store: str, model: str, threads: int) -> list[str]:
+def service_command(store: str, model: str, threads: int | None) -> list[str]:
+    """Return the command of a service on a port of its own."""
     service = [sys.executable, "-c", "from twinset.cli import main; main()", "serve", "--port", "0"]
-    return [*service, "--store", store, "--model", model, "--threads", str(threads)]
+    return [*service, "--store", store, "--model", model, *(["--threads", str(threads)] if threads else [])]
 
 
-def _address(service: subprocess.Popen[str], store: str) -> str:
+def service_address(service: subprocess.Popen[str], store: str) -> str:
     """Return host:port of a service that has started. Raises DataError when it hasn't; it has said why on stderr."""
     assert service.stdout
     for line in service.stdout:
@@ -71,7 +72,8 @@ def _search_times(address: str, bodies: Sequence[tuple[str, bytes]], requests: i
         connection.close()
 
 
-def _body(photo: bytes) -> tuple[str, bytes]:
+def photo_form(photo: bytes) -> tuple[str, bytes]:
+    """Return the content type and the body of a search with a photo."""
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="photo"; filename="photo.jpg"\r\n\r\n'
     return f"multipart/form-data; boundary={boundary}", head.encode() + photo + f"\r\n--{boundary}--\r\n".encode()

@@ -24,9 +24,10 @@ def measure_colours(pixels: Image, mask: NDArray[np.float32], inner: tuple[int, 
     mask (S/8, S/8) in [0, 1] says which pixels are the item's; `inner` is the part that is picture, x1 y1 x2 y2.
     """
     size = pixels.shape[0] // CELL * CELL
-    cells = pixels[:size, :size].reshape(size // CELL, CELL, size // CELL, CELL, 3).mean((1, 3))
+    rows = sum((pixels[i:size:CELL, :size] for i in range(1, CELL)), pixels[0:size:CELL, :size].astype(np.uint16))
+    cells = sum((rows[:, i::CELL] for i in range(1, CELL)), rows[:, ::CELL]) / CELL**2  # as mean((1, 3)), sooner
     step = cells.shape[0] // mask.shape[0]
-    weight = np.kron(mask, np.ones((step, step), np.float32))
+    weight = mask.repeat(step, 0).repeat(step, 1)
     inside = np.zeros(weight.shape, bool)
     x1, y1, x2, y2 = inner
     inside[_cells(y1, y2), _cells(x1, x2)] = True

@@ -1,17 +1,30 @@
-"""Run the service until it is stopped."""
+"""Run the service until it is stopped, in one process or several."""
 
-import logging
+import json
+import os
 import socket
+import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from twinset.errors import UsageError
 from twinset.server.app import ServerSettings, create_app
+from twinset.server.metrics import SHARED
+from twinset.server.middleware import set_up_logs
 from twinset.shop import open_shop
+
+STOP_S = 10  # requests that are being answered may take this long once the service is told to stop
+KEEP_ALIVE_S = 75  # longer than proxies keep theirs, so that none sends into a connection being closed
+WORKER = "TWINSET_WORKER"  # tells a process among several what to serve
 
 
 def serve(
@@ -22,6 +35,8 @@ def serve(
     threads: int | None = None,
     settings: ServerSettings | None = None,
     on_ready: Callable[[str], None] | None = None,
+    processes: int = 1,
+    log_format: str = "text",
 ) -> None:
     """Serve a store until interrupted. `on_ready` is given the URL once the models and the store are loaded.
 
@@ -29,16 +44,33 @@ def serve(
     """
     listener = _listen(host, port)
     url = f"http://{_shown(host)}:{listener.getsockname()[1]}"
+    set_up_logs(log_format)
+    told = on_ready or _announce
+    if processes > 1:
+        facts = {"store": store, "model": model, "threads": threads, "log_format": log_format}
+        _serve_together(facts, settings or ServerSettings(), processes, listener, url, told)
+        return
     app = create_app(lambda: open_shop(store, model, threads), settings)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10, server_header=False)
-    server = uvicorn.Server(config)
-    logging.getLogger("twinset").setLevel(logging.INFO)
-    watcher = threading.Thread(target=_watch, args=(app, server, url, on_ready or _announce), daemon=True)
+    server = uvicorn.Server(_config(app))
+    watcher = threading.Thread(target=_watch, args=(app, server, url, told), daemon=True)
     watcher.start()
     server.run(sockets=[listener])
     engine = getattr(app.state, "engine", None)
     if engine is not None and engine.problem is not None:
         raise engine.problem
+
+
+def _config(app: FastAPI | str, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        server_header=False,
+        ws="none",
+        **more,
+    )
 
 
 def _announce(url: str) -> None:
@@ -54,6 +86,49 @@ def _watch(app: FastAPI, server: uvicorn.Server, url: str, on_ready: Callable[[s
         elif engine is not None and engine.shop is not None and server.started:
             return on_ready(url)
         time.sleep(0.02)
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+
+
+def _serve_together(
+    facts: dict[str, Any],
+    settings: ServerSettings,
+    processes: int,
+    listener: socket.socket,
+    url: str,
+    on_ready: Callable[[str], None],
+) -> None:
+    """Serve from several processes on one socket; one that dies is started again."""
+    open_shop(facts["store"], facts["model"], facts["threads"])  # what can't be opened is told once, here
+    with tempfile.TemporaryDirectory(prefix="twinset-figures-") as figures:
+        os.environ[SHARED] = figures
+        os.environ[WORKER] = json.dumps(facts | {"settings": asdict(settings)}, default=str)
+        config = _config("twinset.server.run:app_of_worker", factory=True, workers=processes)
+        threading.Thread(target=_tell_when_ready, args=(url, on_ready), daemon=True).start()
+        Multiprocess(config, [listener]).run()
+
+
+def app_of_worker() -> FastAPI:
+    """Return the service of one process among several, by what its parent put into the environment."""
+    facts = json.loads(os.environ[WORKER])
+    given = facts["settings"]
+    given |= {"samples": tuple(map(Path, given["samples"])), "cors_origins": tuple(given["cors_origins"])}
+    set_up_logs(facts["log_format"])
+    return create_app(lambda: open_shop(facts["store"], facts["model"], facts["threads"]), ServerSettings(**given))
+
+
+def _tell_when_ready(url: str, on_ready: Callable[[str], None]) -> None:
+    while True:
+        time.sleep(0.05)
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
+                return on_ready(url)
+        except OSError:  # 503 among them
+            continue
+
+
+# --- the address ------------------------------------------------------------------------------------------------------
 
 
 def _listen(host: str, port: int) -> socket.socket:
