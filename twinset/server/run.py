@@ -6,7 +6,6 @@ import socket
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -105,7 +104,7 @@ def _serve_together(
         os.environ[SHARED] = figures
         os.environ[WORKER] = json.dumps(facts | {"settings": asdict(settings)}, default=str)
         config = _config("twinset.server.run:app_of_worker", factory=True, workers=processes)
-        threading.Thread(target=_tell_when_ready, args=(url, on_ready), daemon=True).start()
+        threading.Thread(target=_tell_when_ready, args=(Path(figures), processes, url, on_ready), daemon=True).start()
         Multiprocess(config, [listener]).run()
 
 
@@ -115,17 +114,22 @@ def app_of_worker() -> FastAPI:
     given = facts["settings"]
     given |= {"samples": tuple(map(Path, given["samples"])), "cors_origins": tuple(given["cors_origins"])}
     set_up_logs(facts["log_format"])
-    return create_app(lambda: open_shop(facts["store"], facts["model"], facts["threads"]), ServerSettings(**given))
+    app = create_app(lambda: open_shop(facts["store"], facts["model"], facts["threads"]), ServerSettings(**given))
+    threading.Thread(target=_mark_when_ready, args=(app, Path(os.environ[SHARED])), daemon=True).start()
+    return app
 
 
-def _tell_when_ready(url: str, on_ready: Callable[[str], None]) -> None:
-    while True:
-        time.sleep(0.05)
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
-                return on_ready(url)
-        except OSError:  # 503 among them
-            continue
+def _mark_when_ready(app: FastAPI, folder: Path) -> None:
+    """Leave a file in a folder once this process is ready."""
+    while getattr(app.state, "engine", None) is None or app.state.engine.shop is None:
+        time.sleep(0.02)
+    (folder / f"{os.getpid()}.ready").touch()
+
+
+def _tell_when_ready(folder: Path, processes: int, url: str, on_ready: Callable[[str], None]) -> None:
+    while len(list(folder.glob("*.ready"))) < processes:
+        time.sleep(0.02)
+    on_ready(url)
 
 
 # --- the address ------------------------------------------------------------------------------------------------------
