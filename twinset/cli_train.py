@@ -152,8 +152,7 @@ def train_encoder_command(
     vocabulary = read.read_vocabulary([p for p in feed.products if not p.product_id.endswith("0")], taxonomy)
     items = read.catalogue_samples(feed, boxes, vocabulary, taxonomy)
     images, _ = _street(voc, ccp, strict)
-    masked = [image for image in images if image.source == "street-ccp"]
-    street = read.street_samples(masked, ccp, taxonomy) if ccp else []
+    street = read.street_samples(images, ccp, vocabulary, taxonomy)
     scenes = read.backgrounds(images, 600, np.random.default_rng(settings.seed)) if images else []
     click.echo(train_encoder(settings, items, street, scenes, vocabulary, out))
 

@@ -96,7 +96,7 @@ def model_version(folder: Path) -> str:
             data = json.loads((folder / file).read_text(encoding="utf-8"))
             kept = {
                 key: data.get(key)
-                for key in ("categories", "input_area", "min_score", "exponents", "size", "dim", "colour_weight")
+                for key in ("categories", "input_area", "min_score", "exponents", "size", "dim", "weights")
             }
             digest.update(json.dumps(kept, sort_keys=True).encode())
     return f"{folder.name}-{digest.hexdigest()[:12]}"

@@ -17,7 +17,7 @@ from PIL import ImageFilter
 from twinset.describe.encoder import FILL
 from twinset.describe.network import MASK_STRIDE
 from twinset.describe.samples import ItemSample
-from twinset.types import Image
+from twinset.types import Box, Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,24 @@ class ViewSettings:
     bend: float = 0.04  # corners move by up to this share of the side
     occlusion: float = 0.0  # probability of a patch over the item
     degrade: float = 0.1  # probability of blur or compression, each
+    close: float = 0.0  # probability of a close-up, of half to nine tenths of the box's sides
+    turn: float = 0.0  # radians the picture is turned by at most
+    shade: float = 0.0  # how much darker one side may be than the other
 
 
 SHOP_VIEW = ViewSettings()
-STREET_VIEW = ViewSettings(box=0.15, light=0.3, tint=0.06, background=0.75, bend=0.1, occlusion=0.35, degrade=0.4)
+STREET_VIEW = ViewSettings(
+    box=0.15,
+    light=0.3,
+    tint=0.06,
+    background=0.75,
+    bend=0.1,
+    occlusion=0.35,
+    degrade=0.4,
+    close=0.3,
+    turn=0.2,
+    shade=0.3,
+)
 
 
 class View(NamedTuple):
@@ -54,7 +68,7 @@ def make_view(
     if known and scenes and rng.random() < settings.background:
         scene = _scene(scenes, picture.size, rng)
         picture = Pillow.composite(picture, scene, alpha.filter(ImageFilter.GaussianBlur(0.7)))
-    x1, y1, x2, y2 = sample.box
+    x1, y1, x2, y2 = _closer(sample.box, rng) if rng.random() < settings.close else sample.box
     width, height = x2 - x1, y2 - y1
     move = rng.uniform(-0.6 * settings.box, settings.box, 4) * (width, height, width, height)
     left, top, right, bottom = x1 - move[0], y1 - move[1], x2 + move[2], y2 + move[3]
@@ -63,6 +77,7 @@ def make_view(
     aspect = (right - left) / (bottom - top) * np.exp(rng.uniform(-0.1, 0.1))
     inner_w, inner_h = (size, max(8, round(size / aspect))) if aspect >= 1 else (max(8, round(size * aspect)), size)
     corners = np.array([[left, top], [left, bottom], [right, bottom], [right, top]])
+    corners = _turned(corners, rng.uniform(-settings.turn, settings.turn))
     corners += rng.uniform(-settings.bend, settings.bend, (4, 2)) * (right - left, bottom - top)
     corners = np.clip(corners, 0, (picture.width, picture.height))
     quad = tuple(float(value) for value in corners.reshape(-1))
@@ -83,7 +98,35 @@ def make_view(
     pixels[y : y + inner_h, x : x + inner_w] = _lit(_degraded(inner, settings, rng), settings, rng)
     mask[y : y + inner_h, x : x + inner_w] = np.asarray(inner_alpha, np.float32) / 255
     cells = size // MASK_STRIDE
+    _shade(pixels[y : y + inner_h, x : x + inner_w], settings.shade * rng.random(), rng)
     return View(pixels, mask.reshape(cells, MASK_STRIDE, cells, MASK_STRIDE).mean((1, 3)), known)
+
+
+def _closer(box: Box, rng: np.random.Generator) -> Box:
+    """Return a part of a box, half to nine tenths of its sides."""
+    x1, y1, x2, y2 = box
+    width, height = (x2 - x1) * rng.uniform(0.5, 0.9), (y2 - y1) * rng.uniform(0.5, 0.9)
+    left, top = rng.uniform(x1, x2 - width), rng.uniform(y1, y2 - height)
+    return left, top, left + width, top + height
+
+
+def _turned(corners: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
+    """Return (4, 2) corners turned about their middle."""
+    middle = corners.mean(0)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned: NDArray[np.float64] = (corners - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle
+    return turned
+
+
+def _shade(pixels: Image, depth: float, rng: np.random.Generator) -> None:
+    """Darken a picture in place, from nothing on one side to `depth` on the other."""
+    if depth < 0.02:
+        return
+    height, width = pixels.shape[:2]
+    angle = rng.uniform(0, 2 * np.pi)
+    x, y = np.linspace(-0.5, 0.5, width)[None, :], np.linspace(-0.5, 0.5, height)[:, None]
+    ramp = np.clip(0.5 + (x * np.cos(angle) + y * np.sin(angle)) / 1.41, 0, 1)
+    pixels[:] = (pixels * (1 - depth * ramp[..., None])).astype(np.uint8)
 
 
 def _scene(scenes: Sequence[Image], size_wh: tuple[int, int], rng: np.random.Generator) -> Pillow.Image:

@@ -36,7 +36,7 @@ class EncoderConfig:
 
     size: int = 160  # pixels of the square input's side
     dim: int = 256
-    colour_weight: float = 0.4  # of the colour part in the embedding's cosine
+    weights: tuple[float, ...] = (0.5, 0.3, 0.2)  # of kind, colour and look in the embedding's cosine
 
     def save(self, file: Path, **facts: object) -> None:
         file.write_text(json.dumps({**asdict(self), **facts}, indent=2) + "\n", encoding="utf-8")
@@ -46,7 +46,7 @@ def load_config(file: Path) -> EncoderConfig:
     """Return the settings in an encoder.json. Raises ModelError."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        return EncoderConfig(int(data["size"]), int(data["dim"]), float(data["colour_weight"]))
+        return EncoderConfig(int(data["size"]), int(data["dim"]), tuple(map(float, data["weights"])))
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file}: expected an encoder's settings, found: {exc!r}; install Twinset again") from exc
 

@@ -1,11 +1,13 @@
-"""The encoder's network: what an item is, which colours it has, and which pixels of the crop are its own.
+"""The encoder's network: what an item is, which colours it has, how it looks, and which pixels are its own.
 
-One EfficientNet-Lite, three outputs. The embedding joins two unit vectors, kind and colour, each weighted: kind from
-the pooled deep map, colour from the item's own pixels, averaged by the mask the network finds. `Tasks` holds the
+One EfficientNet-Lite, four outputs. The embedding joins three unit vectors, each weighted: kind from the pooled deep
+map; colour and look from the item's own pixels, by the mask the network finds. Kind and colour are taught by labels,
+look by telling one product from another: a histogram of the pixels' colours keeps it exact. `Tasks` holds the
 classifiers that only training uses.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,19 +15,25 @@ from torch import Tensor, nn
 
 from twinset.backbone import EfficientNetLite
 
-DIM = 256
-COLOUR_DIM = 64
+DIMS = (112, 48, 96)  # of kind, colour, look
 PIXEL_DIM = 48  # features of one pixel's colour
 MASK_STRIDE = 8
+LAB_BINS = (8, 9, 9)  # of lightness, a, b
+AB_LIMIT = 80.0  # of the histogram's a and b
+AB_FINE = 10.0  # below it bins are about even in a and b, above they grow with the logarithm
 
 
 class EncoderNet(nn.Module):
-    """Kind (B, 192), colour (B, 64), unit vectors, and mask logits (B, S/8, S/8) of (B, 3, S, S) pixels in [0, 255]."""
+    """Unit vectors kind (B, 112), colour (B, 48), look (B, 96), and mask logits (B, S/8, S/8).
+
+    Takes (B, 3, S, S) pixels in [0, 255].
+    """
 
     def __init__(self, backbone: EfficientNetLite) -> None:
         super().__init__()
         self.backbone = backbone
         _, c8, c16, c32 = backbone.channels
+        kind, colour, look = DIMS
         self.mask8 = nn.Conv2d(c8, 32, 1)
         self.mask16 = nn.Conv2d(c16, 32, 1)
         self.mask32 = nn.Conv2d(c32, 32, 1)
@@ -33,29 +41,76 @@ class EncoderNet(nn.Module):
         self.pixel = nn.Sequential(
             nn.Conv2d(3, PIXEL_DIM, 1), nn.ReLU6(), nn.Conv2d(PIXEL_DIM, PIXEL_DIM, 1), nn.ReLU6()
         )
-        self.kind = nn.Sequential(
-            nn.Linear(c32 + c16, 512), nn.BatchNorm1d(512), nn.ReLU6(), nn.Linear(512, DIM - COLOUR_DIM)
-        )
-        self.colour = nn.Sequential(
-            nn.Linear(2 * PIXEL_DIM + c8 + c16, 256), nn.BatchNorm1d(256), nn.ReLU6(), nn.Linear(256, COLOUR_DIM)
-        )
+        self.histogram = LabHistogram()
+        self.kind = _head(c32 + c16, 512, kind)
+        self.colour = _head(2 * PIXEL_DIM + c8 + c16 + self.histogram.bins, 256, colour)
+        self.look = _head(2 * PIXEL_DIM + 2 * (c8 + c16), 256, look)
+        self.exact = nn.Linear(self.histogram.bins, look, bias=False)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         _, f8, f16, f32 = self.backbone(pixels)
         up16 = F.interpolate(self.mask16(f16), scale_factor=2.0, mode="nearest")
         up32 = F.interpolate(self.mask32(f32), scale_factor=4.0, mode="nearest")
         mask = self.mask(self.mask8(f8) + up16 + up32)  # (B, 1, S/8, S/8)
         weight = mask.sigmoid() + 1e-3
-        coarse = F.avg_pool2d(pixels, MASK_STRIDE // 2) / 127.5 - 1  # (B, 3, S/4, S/4)
-        colours = self.pixel(coarse)
+        coarse = F.avg_pool2d(pixels, MASK_STRIDE // 2)  # (B, 3, S/4, S/4)
         fine_weight = F.interpolate(weight, scale_factor=2.0, mode="nearest")
-        mean = _pool(colours, fine_weight)
-        spread = _pool(colours.square(), fine_weight) - mean.square()
         weight16 = F.avg_pool2d(weight, 2)
-        parts = [mean, spread.clamp(min=0), _pool(f8, weight), _pool(f16, weight16)]
-        colour = self.colour(torch.cat(parts, 1))
-        kind = self.kind(torch.cat([f32.mean((2, 3)), _pool(f16, weight16)], 1))
-        return F.normalize(kind, dim=1), F.normalize(colour, dim=1), mask[:, 0]
+        shades = _pool_twice(self.pixel(coarse / 127.5 - 1), fine_weight)
+        texture8, texture16 = _pool_twice(f8, weight), _pool_twice(f16, weight16)
+        histogram = self.histogram(coarse, fine_weight)
+        kind = self.kind(torch.cat([f32.mean((2, 3)), texture16[0]], 1))
+        colour = self.colour(torch.cat([*shades, texture8[0], texture16[0], histogram], 1))
+        look = self.look(torch.cat([*shades, *texture8, *texture16], 1)) + self.exact(histogram)
+        return F.normalize(kind, dim=1), F.normalize(colour, dim=1), F.normalize(look, dim=1), mask[:, 0]
+
+
+class LabHistogram(nn.Module):
+    """The weighted histogram of pixels in CIE Lab (D65), a pixel shared among the bins around it.
+
+    Returns the square roots of the bins' shares (B, 648), unit vectors: their cosine is the Bhattacharyya coefficient.
+    """
+
+    bins = LAB_BINS[0] * LAB_BINS[1] * LAB_BINS[2]
+
+    def __init__(self) -> None:
+        super().__init__()
+        to_xyz = torch.tensor(
+            [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+        )
+        white = torch.tensor([[0.95047], [1.0], [1.08883]])
+        self.register_buffer("to_xyz", (to_xyz / white)[:, :, None, None], persistent=False)
+        to_lab = torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])
+        self.register_buffer("to_lab", to_lab[:, :, None, None], persistent=False)
+
+    def forward(self, pixels: Tensor, weight: Tensor) -> Tensor:
+        """pixels (B, 3, H, W) sRGB in [0, 255], weight (B, 1, H, W)."""
+        rgb = pixels / 255
+        linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp(min=1e-6).pow(2.4), rgb / 12.92)
+        xyz = F.conv2d(linear, self.get_buffer("to_xyz"))
+        scaled = torch.where(xyz > 216 / 24389, xyz.clamp(min=1e-6).pow(1 / 3), (24389 / 27 * xyz + 16) / 116)
+        lab = F.conv2d(scaled, self.get_buffer("to_lab")).flatten(2)  # (B, 3, P), lightness + 16
+        lightness = _tents((lab[:, 0] - 16) / 100, LAB_BINS[0])
+        a, b = (_tents(_spread(lab[:, i]), bins) for i, bins in ((1, LAB_BINS[1]), (2, LAB_BINS[2])))
+        weighted = a * (weight / weight.sum((2, 3), keepdim=True)).flatten(2).transpose(1, 2)
+        pairs = (lightness[:, :, :, None] * weighted[:, :, None, :]).flatten(2)  # (B, P, 72)
+        shares = (pairs.transpose(1, 2) @ b).flatten(1)
+        return F.normalize((shares + 1e-5).sqrt(), dim=1)
+
+
+def _tents(values: Tensor, bins: int) -> Tensor:
+    """Return (..., bins) shares of values in [0, 1] in the two bins nearest."""
+    centres = torch.arange(bins, dtype=values.dtype)
+    return (1 - (values.clamp(0, 1)[..., None] * (bins - 1) - centres).abs()).clamp(min=0)
+
+
+def _spread(values: Tensor) -> Tensor:
+    """Return a or b of Lab as [0, 1], with most room for the pale colours that most clothes have."""
+    return torch.asinh(values / AB_FINE) / math.asinh(AB_LIMIT / AB_FINE) / 2 + 0.5
+
+
+def _head(c_in: int, hidden: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(c_in, hidden), nn.BatchNorm1d(hidden), nn.ReLU6(), nn.Linear(hidden, c_out))
 
 
 def _pool(features: Tensor, weight: Tensor) -> Tensor:
@@ -63,13 +118,23 @@ def _pool(features: Tensor, weight: Tensor) -> Tensor:
     return (features * weight).sum((2, 3)) / weight.sum((2, 3))
 
 
-def join(kind: Tensor, colour: Tensor, colour_weight: float) -> Tensor:
-    """Return the (B, 256) unit embedding: its cosine is the weighted mean of the two parts' cosines."""
-    return torch.cat([kind * (1 - colour_weight) ** 0.5, colour * colour_weight**0.5], 1)
+def _pool_twice(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the (B, C) weighted means and standard deviations over a map."""
+    mean = _pool(features, weight)
+    variance = _pool(features.square(), weight) - mean.square()
+    return mean, (variance.clamp(min=0) + 1e-4).sqrt()
+
+
+def join(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Return the (B, 256) unit embedding of unit vectors: its cosine is the weighted mean of the parts' cosines.
+
+    `weights` add up to 1.
+    """
+    return torch.cat([part * weight**0.5 for part, weight in zip(parts, weights, strict=True)], 1)
 
 
 class Tasks(nn.Module):
-    """Classifiers over the two vectors: logits by task. Cosine classifiers, so that neighbours share classes."""
+    """Classifiers over kind and colour: logits by task. Cosine classifiers, so that neighbours share classes."""
 
     SCALE = 20.0
 
@@ -77,7 +142,7 @@ class Tasks(nn.Module):
         super().__init__()
         self.names = tuple(sizes)
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(size, COLOUR_DIM if task.startswith("colour") else DIM - COLOUR_DIM))
+            nn.Parameter(torch.randn(size, DIMS[1] if task.startswith("colour") else DIMS[0]))
             for task, size in sizes.items()
         )
 
@@ -91,11 +156,11 @@ class Tasks(nn.Module):
 class ServingEncoder(nn.Module):
     """The network as it is served: (B, S, S, 3) uint8 in; embedding (B, 256) and mask (B, S/8, S/8) in [0, 1] out."""
 
-    def __init__(self, net: EncoderNet, colour_weight: float) -> None:
+    def __init__(self, net: EncoderNet, weights: Sequence[float]) -> None:
         super().__init__()
         self.net = net
-        self.colour_weight = colour_weight
+        self.weights = tuple(weights)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        kind, colour, mask = self.net(pixels.permute(0, 3, 1, 2).float())
-        return join(kind, colour, self.colour_weight), mask.sigmoid()
+        *parts, mask = self.net(pixels.permute(0, 3, 1, 2).float())
+        return join(parts, self.weights), mask.sigmoid()

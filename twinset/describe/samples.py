@@ -1,4 +1,4 @@
-"""What the encoder trains on: a catalogue's items cut out, with what their rows say, and street backgrounds."""
+"""What the encoder trains on: a catalogue's items with what their rows say, street photos' items, backgrounds."""
 
 import logging
 import re
@@ -39,6 +39,7 @@ GENDERS = {
 }
 UNKNOWN = -1
 WORN_MIN_SCORE = 0.1
+MIN_SIDE = 24  # pixels of an item in a street photo: smaller ones show too little
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +53,7 @@ class ItemSample:
     colour: int = UNKNOWN  # as the feed names it
     base_colour: int = UNKNOWN
     gender: int = UNKNOWN
+    category: int = UNKNOWN
     words: tuple[int, ...] = ()
     product_id: str = ""
 
@@ -64,6 +66,7 @@ class Vocabulary:
     colours: tuple[str, ...]
     base_colours: tuple[str, ...]
     words: tuple[str, ...]
+    categories: tuple[str, ...]
 
 
 def read_vocabulary(products: Sequence[Product], taxonomy: Taxonomy) -> Vocabulary:
@@ -79,6 +82,7 @@ def read_vocabulary(products: Sequence[Product], taxonomy: Taxonomy) -> Vocabula
         tuple(sorted(c for c, n in colours.items() if n >= MIN_PRODUCTS)),
         tuple(taxonomy.colours),
         tuple(kept),
+        taxonomy.names,
     )
 
 
@@ -125,6 +129,7 @@ def catalogue_samples(
             colours.get(colour, UNKNOWN),
             bases[base] if base else UNKNOWN,
             gender_of(product.title),
+            vocabulary.categories.index(product.category) if product.category else UNKNOWN,
             tuple(words[word] for word in set(title_words(product.title)) if word in words),
             product.product_id,
         )
@@ -134,26 +139,36 @@ def catalogue_samples(
         return [sample for sample in pool.map(load, products) if sample is not None]
 
 
-def street_samples(images: Sequence[LabelledImage], folder: Path, taxonomy: Taxonomy) -> list[ItemSample]:
-    """Return the items of street photos whose pixels are labelled (CCP): they teach the mask, nothing else."""
+def street_samples(
+    images: Sequence[LabelledImage], masks: Path | None, vocabulary: Vocabulary, taxonomy: Taxonomy
+) -> list[ItemSample]:
+    """Return the labelled items of street photos: their categories, and the pixels of those from CCP's folder."""
 
     def load(image: LabelledImage) -> list[ItemSample]:
         pixels = read_image(image.path)
-        ids, names = read_ccp_mask(folder, image.path.stem)
-        source = taxonomy.sources[image.source]
-        of_label = [source.labels.get(name) for name in names]
+        masked = _category_masks(image, masks, taxonomy) if masks and image.source == "street-ccp" else {}
         samples = []
         for box, label in zip(image.boxes, image.labels, strict=True):
-            chosen = np.zeros(256, bool)
-            chosen[[i for i, category in enumerate(of_label) if category == label]] = True
             x1, y1, x2, y2 = (float(side) for side in box)
-            if min(x2 - x1, y2 - y1) >= 24:
-                cut, moved, mask = _cut(pixels, (x1, y1, x2, y2), chosen[ids])
-                samples.append(ItemSample(cut, moved, mask))
+            if min(x2 - x1, y2 - y1) >= MIN_SIDE and label in vocabulary.categories:
+                cut, moved, mask = _cut(pixels, (x1, y1, x2, y2), masked.get(label))
+                samples.append(ItemSample(cut, moved, mask, category=vocabulary.categories.index(label)))
         return samples
 
     with ThreadPoolExecutor(2) as pool:
         return [sample for samples in pool.map(load, images) for sample in samples]
+
+
+def _category_masks(image: LabelledImage, folder: Path, taxonomy: Taxonomy) -> dict[str, NDArray[np.bool_]]:
+    """Return by category the (H, W) pixels that show it."""
+    ids, names = read_ccp_mask(folder, image.path.stem)
+    of_label = [taxonomy.sources[image.source].labels.get(name) for name in names]
+    found = {}
+    for category in set(image.labels):
+        chosen = np.zeros(256, bool)
+        chosen[[i for i, label in enumerate(of_label) if label == category]] = True
+        found[category] = chosen[ids]
+    return found
 
 
 def backgrounds(images: Sequence[LabelledImage], count: int, rng: np.random.Generator) -> list[Image]:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from twinset.backbone import load_imagenet
 from twinset.data.labelled import is_dev
-from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, ViewSettings, make_view
+from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, make_view
+from twinset.describe.balance import choose_weights
 from twinset.describe.encoder import Encoder, EncoderConfig
 from twinset.describe.network import EncoderNet, ServingEncoder, Tasks, join
 from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
@@ -38,7 +39,7 @@ from twinset.training import (
 from twinset.types import Image
 
 log = logging.getLogger(__name__)
-COLOUR_WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.6)  # tried on dev
+TRAINED_WEIGHTS = (0.4, 0.2, 0.4)  # of kind, colour and look in the instance loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +49,23 @@ class EncoderSettings:
     backbone: str = "lite0"
     size: int = 160  # pixels of the square input's side; a multiple of 32
     products: int = 28  # in a batch, two views each
-    street: int = 8  # items of street photos in a batch: they teach the mask
+    alike: int = 12  # of them, of one type and colour: to be told from each other
+    street: int = 10  # items of street photos in a batch: they teach categories in the street, and the mask
     epochs: int = 12
     minutes: float = 0.0  # stop after so much training even if epochs are left; 0: no limit
     learning_rate: float = 2e-3  # of the heads, at its peak
     backbone_rate: float = 0.25  # of the learning rate, for the backbone
     weight_decay: float = 0.02
     warmup: int = 200  # steps
-    frozen_blocks: int = 2  # of the backbone, from its input
+    frozen_blocks: int = 5  # of the backbone, from its input
     ema: float = 0.998
-    temperature: float = 0.1  # of the instance loss
+    temperature: float = 0.07  # of the instance loss
     type_weight: float = 1.0
     colour_weight: float = 1.0
+    category_weight: float = 0.3
     gender_weight: float = 0.3
     words_weight: float = 0.3
-    instance_weight: float = 0.4
+    instance_weight: float = 0.5
     mask_weight: float = 1.0
     smoothing: float = 0.05  # of the types' and colours' labels
     seed: int = 0
@@ -70,8 +73,11 @@ class EncoderSettings:
     def __post_init__(self) -> None:
         if self.size % 32:
             raise UsageError(f"size: expected a multiple of 32, found {self.size}", field="size")
-        if self.epochs < 1 or self.products < 2:
-            raise UsageError(f"expected epochs >= 1 and products >= 2, found {self.epochs}, {self.products}")
+        if self.epochs < 1 or self.products < 2 or self.alike > self.products:
+            raise UsageError(
+                f"expected epochs >= 1 and products >= 2 and >= alike, "
+                f"found {self.epochs}, {self.products}, {self.alike}"
+            )
 
 
 class Trainee(nn.Module):
@@ -86,7 +92,7 @@ class ItemBatch(NamedTuple):
     pixels: NDArray[np.uint8]  # (2P + S, size, size, 3): shop views, street views, street items
     masks: NDArray[np.float32]
     mask_known: NDArray[np.bool_]
-    labels: dict[str, NDArray[np.int64]]  # task -> (P,)
+    labels: dict[str, NDArray[np.int64]]  # task -> (2P + S,), UNKNOWN where a view says nothing
     words: NDArray[np.float32]  # (P, W) shares
 
 
@@ -100,7 +106,7 @@ def train_encoder(
 ) -> Path:
     """Train on a catalogue's samples and return the exported encoder.onnx in `out`, where checkpoints are kept too.
 
-    Every tenth product, by a hash of its id, is held back as dev: the embedding's balance of kind and colour is chosen
+    Every tenth product, by a hash of its id, is held back as dev: the weights of the embedding's parts are chosen
     on it. A checkpoint found in `out` is gone on from. Raises DataError on a loss that is not finite.
     """
     prepare_process()
@@ -150,11 +156,11 @@ def train_encoder(
         with (out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         log.info("%s", line)
-    colour_weight, figures = choose_colour_weight(average.net, train, dev, settings.size)
-    log.info("colour weight %.1f on dev: %s", colour_weight, figures)
-    difference = export_encoder(copy.deepcopy(average.net), colour_weight, settings.size, out / "encoder.onnx")
+    weights, figures = choose_weights(average.net, train, dev, scenes, settings.size)
+    log.info("weights of kind, colour and look %s on dev: %s", weights, figures)
+    difference = export_encoder(copy.deepcopy(average.net), weights, settings.size, out / "encoder.onnx")
     log.info("exported %s, within %.1e of torch", out / "encoder.onnx", difference)
-    EncoderConfig(settings.size, colour_weight=colour_weight).save(out / "encoder.json", dev=figures)
+    EncoderConfig(settings.size, weights=weights).save(out / "encoder.json", dev=figures)
     return out / "encoder.onnx"
 
 
@@ -163,15 +169,16 @@ def build_trainee(settings: EncoderSettings, vocabulary: Vocabulary) -> Trainee:
     backbone = load_imagenet(settings.backbone)
     backbone.freeze(settings.frozen_blocks)
     sizes = {"type": len(vocabulary.article_types), "gender": 4, "words": max(1, len(vocabulary.words))}
+    sizes["category"] = len(vocabulary.categories)
     sizes |= {"colour": len(vocabulary.colours), "colour_base": len(vocabulary.base_colours)}
     trainee = Trainee(EncoderNet(backbone), Tasks(sizes))
     trainee.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return trainee
 
 
-def export_encoder(net: EncoderNet, colour_weight: float, size: int, file: Path) -> float:
+def export_encoder(net: EncoderNet, weights: Sequence[float], size: int, file: Path) -> float:
     """Write the encoder to `file` and return its largest difference from torch. Raises ModelError above 1e-3."""
-    serving = ServingEncoder(net, colour_weight).eval()
+    serving = ServingEncoder(net, weights).eval()
     dynamic: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=1024)}
     export_onnx(serving, torch.zeros(2, size, size, 3, dtype=torch.uint8), file, dynamic, ["embedding", "mask"])
     pixels = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), np.uint8)
@@ -185,7 +192,7 @@ def export_encoder(net: EncoderNet, colour_weight: float, size: int, file: Path)
 
 def torch_encoder(net: EncoderNet, config: EncoderConfig) -> Encoder:
     """Return an encoder that runs on torch."""
-    serving = ServingEncoder(net, config.colour_weight).eval()
+    serving = ServingEncoder(net, config.weights).eval()
 
     def run(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch.no_grad():
@@ -193,46 +200,6 @@ def torch_encoder(net: EncoderNet, config: EncoderConfig) -> Encoder:
         return embedding.numpy(), mask.numpy()
 
     return Encoder(run, config)
-
-
-def choose_colour_weight(
-    net: EncoderNet, gallery: Sequence[ItemSample], queries: Sequence[ItemSample], size: int
-) -> tuple[float, dict[str, float]]:
-    """Return the share of colour in the embedding that finds both type and colour best on dev, and its figures."""
-    best, best_figures = 0.4, dict[str, float]()
-    if not queries:
-        return best, best_figures
-    embedded = [_embed(net, part, size) for part in (gallery, queries)]
-    for weight in COLOUR_WEIGHTS:
-        vectors = [join(kind, colour, weight) for kind, colour in embedded]
-        first = (vectors[1] @ vectors[0].T).argmax(1).tolist()
-        pairs = [(query, gallery[i]) for query, i in zip(queries, first, strict=True)]
-        right_type = np.array([query.article_type == hit.article_type for query, hit in pairs])
-        right_colour = np.array([query.base_colour == hit.base_colour for query, hit in pairs])
-        figures = {
-            "type": float(right_type.mean()),
-            "colour": float(right_colour.mean()),
-            "both": float((right_type & right_colour).mean()),
-        }
-        log.info("colour weight %.1f: %s", weight, figures)
-        if sum(figures.values()) > sum(best_figures.values()):
-            best, best_figures = weight, figures
-    return best, best_figures
-
-
-@torch.no_grad()
-def _embed(net: EncoderNet, samples: Sequence[ItemSample], size: int, batch: int = 64) -> tuple[Tensor, Tensor]:
-    """Return the kind and colour vectors of the items as they are indexed: unmoved, unlit."""
-    still = ViewSettings(box=0, light=0, tint=0, bend=0, degrade=0)
-    rng = np.random.default_rng(0)
-    net.eval()
-    kinds, colours = [], []
-    for start in range(0, len(samples), batch):
-        views = [make_view(sample, size, still, (), rng).pixels for sample in samples[start : start + batch]]
-        kind, colour, _ = net(_as_input(np.stack(views)))
-        kinds.append(kind)
-        colours.append(colour)
-    return torch.cat(kinds), torch.cat(colours)
 
 
 def _as_input(pixels: NDArray[np.uint8]) -> Tensor:
@@ -251,57 +218,78 @@ def _batches(
     counts = np.bincount(types + 1)
     weight = counts[types + 1] ** -0.3  # rare types oftener than their share
     order = rng.choice(len(train), len(train), p=weight / weight.sum())
+    groups = _alike(train)
     for start in range(0, len(train) - settings.products + 1, settings.products):
         chosen = [train[int(i)] for i in order[start : start + settings.products]]
-        views: list[View] = [make_view(s, settings.size, SHOP_VIEW, scenes, rng) for s in chosen]
+        mates = groups[(chosen[0].article_type, chosen[0].base_colour)]
+        picked = rng.permutation(len(mates))[: settings.alike]
+        chosen[1 : 1 + len(picked)] = [train[mates[int(i)]] for i in picked if train[mates[int(i)]] is not chosen[0]]
+        views = [make_view(s, settings.size, SHOP_VIEW, scenes, rng) for s in chosen]
         views += [make_view(s, settings.size, STREET_VIEW, scenes, rng) for s in chosen]
+        seen = [*chosen, *chosen]
         if street:
-            picked = rng.integers(len(street), size=settings.street)
-            views += [make_view(street[int(i)], settings.size, STREET_VIEW, (), rng) for i in picked]
-        said = np.zeros((len(chosen), max(1, words)), np.float32)
-        for i, sample in enumerate(chosen):
-            said[i, list(sample.words)] = 1 / max(1, len(sample.words))
-        labels = {
-            "type": np.array([s.article_type for s in chosen]),
-            "gender": np.array([s.gender for s in chosen]),
-            "colour": np.array([s.colour for s in chosen]),
-            "colour_base": np.array([s.base_colour for s in chosen]),
-        }
-        yield ItemBatch(
-            np.stack([v.pixels for v in views]),
-            np.stack([v.mask for v in views]),
-            np.array([v.mask_known for v in views]),
-            labels,
-            said,
-        )
+            others = [street[int(i)] for i in rng.integers(len(street), size=settings.street)]
+            views += [make_view(s, settings.size, STREET_VIEW, (), rng) for s in others]
+            seen += others
+        yield _batch(chosen, seen, views, words)
+
+
+def _alike(samples: Sequence[ItemSample]) -> dict[tuple[int, int], list[int]]:
+    """Return the samples' numbers by article type and base colour."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, sample in enumerate(samples):
+        groups.setdefault((sample.article_type, sample.base_colour), []).append(i)
+    return groups
+
+
+def _batch(chosen: Sequence[ItemSample], seen: Sequence[ItemSample], views: Sequence[View], words: int) -> ItemBatch:
+    said = np.zeros((len(chosen), max(1, words)), np.float32)
+    for i, sample in enumerate(chosen):
+        said[i, list(sample.words)] = 1 / max(1, len(sample.words))
+    labels = {
+        "type": np.array([s.article_type for s in seen]),
+        "gender": np.array([s.gender for s in seen]),
+        "category": np.array([s.category for s in seen]),
+        "colour": np.array([s.colour for s in seen]),
+        "colour_base": np.array([s.base_colour for s in seen]),
+    }
+    return ItemBatch(
+        np.stack([v.pixels for v in views]),
+        np.stack([v.mask for v in views]),
+        np.array([v.mask_known for v in views]),
+        labels,
+        said,
+    )
 
 
 def _losses(trainee: Trainee, batch: ItemBatch, settings: EncoderSettings) -> dict[str, Tensor]:
     products = len(batch.words)
-    kind, colour, mask = trainee.net(_as_input(batch.pixels))
+    kind, colour, look, mask = trainee.net(_as_input(batch.pixels))
     known = torch.from_numpy(batch.mask_known)
     losses = {}
     if known.any():
         goal = torch.from_numpy(batch.masks)[known]
         losses["mask"] = settings.mask_weight * F.binary_cross_entropy_with_logits(mask[known], goal)
-    kind, colour = kind[: 2 * products], colour[: 2 * products]
     logits = trainee.tasks(kind, colour)
     weights = {
         "type": settings.type_weight,
         "gender": settings.gender_weight,
+        "category": settings.category_weight,
         "colour": settings.colour_weight / 2,
         "colour_base": settings.colour_weight / 2,
     }
     for task, weight in weights.items():
-        labels = torch.from_numpy(batch.labels[task]).repeat(2)
+        labels = torch.from_numpy(batch.labels[task])
         if (labels != UNKNOWN).any():
             losses[task] = weight * F.cross_entropy(
                 logits[task], labels, ignore_index=UNKNOWN, label_smoothing=settings.smoothing
             )
     said = torch.from_numpy(batch.words).repeat(2, 1)
-    losses["words"] = -settings.words_weight * (said * logits["words"].log_softmax(1)).sum(1).mean()
-    both = join(kind, colour, 0.4)
-    losses["instance"] = settings.instance_weight * _instance_loss(both, products, settings.temperature)
+    losses["words"] = -settings.words_weight * (said * logits["words"][: 2 * products].log_softmax(1)).sum(1).mean()
+    whole = join((kind, colour, look), TRAINED_WEIGHTS)
+    for name, vectors in (("look", look), ("whole", whole)):
+        instance = _instance_loss(vectors[: 2 * products], products, settings.temperature)
+        losses[name] = settings.instance_weight * instance
     return losses
 
 
