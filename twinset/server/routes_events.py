@@ -9,10 +9,11 @@ from typing import Any
 from fastapi import FastAPI, Query, Request, Response
 
 from twinset.server.access import admit
+from twinset.server.bodies import EVENTS_BODY
 from twinset.server.engine import engine_of
 from twinset.server.events import TYPES, Event
 from twinset.server.http import json_answer, json_bytes, tagged
-from twinset.server.schemas import EVENTS_BODY, ClicksAnswer, EventsAnswer, MissesAnswer, SearchesAnswer, problems
+from twinset.server.schemas import ClicksAnswer, EventsAnswer, MissesAnswer, SearchesAnswer, problems
 from twinset.server.uploads import read_body, wrong
 
 MAX_EVENTS = 500

@@ -11,32 +11,27 @@ from starlette.exceptions import HTTPException
 from twinset.data.feed import FailedRow
 from twinset.errors import NotFound
 from twinset.server.access import Caller, admit
+from twinset.server.bodies import BULK_BODY, PRODUCT_BODY
 from twinset.server.engine import Loaded, engine_of
 from twinset.server.http import json_answer, json_bytes, read_cursor, tagged, tagged_bytes, write_cursor
 from twinset.server.intake import check_row, failed_json, rows_of
+from twinset.server.query import MAX_K
 from twinset.server.routes_jobs import job_json
-from twinset.server.routes_search import MAX_K, hit_answer
 from twinset.server.schemas import (
-    BULK_BODY,
-    PRODUCT_BODY,
     JobAnswer,
     ProductAnswer,
     ProductsAnswer,
     SimilarAnswer,
     problems,
 )
+from twinset.server.shown import hit_answer, product_answer
 from twinset.server.uploads import read_body, wrong
 from twinset.store import Key
-from twinset.types import Product
 
 log = logging.getLogger(__name__)
 MAX_PAGE = 500
 MAX_ROW_BYTES = 64 * 1024 * 1024  # one product with its pictures as base64
 _KINDS = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"))
-_FACTS = (
-    *("product_id", "shop", "title", "price", "sale_price", "currency", "category", "article_type", "url"),
-    *("in_stock", "group_id", "updated_at"),
-)
 
 
 def add_product_routes(app: FastAPI) -> None:
@@ -63,7 +58,7 @@ def _add_reading(app: FastAPI) -> None:
             store = loaded.shop.store
             ids = sorted(key.product_id for key in store.fingerprints() if key.shop == name)
             ids = [product_id for product_id in ids if after is None or product_id > after[0]]
-            page = [_product_json(store.get(found, name).product, loaded, caller) for found in ids[:limit]]
+            page = [product_answer(store.get(found, name).product, loaded, caller) for found in ids[:limit]]
             more = len(ids) > limit
             return {"products": page, "next_cursor": write_cursor(ids[limit - 1]) if more else None}
 
@@ -101,7 +96,7 @@ def _add_reading(app: FastAPI) -> None:
         engine, caller = engine_of(request), admit(request, "search")
         loaded = engine.ready()
         entry = await asyncio.to_thread(loaded.shop.store.get, product_id, caller.shop_for(shop))
-        return tagged(request, _product_json(entry.product, loaded, caller))
+        return tagged(request, product_answer(entry.product, loaded, caller))
 
     @app.get(
         "/v1/products/{product_id}/image",
@@ -155,7 +150,7 @@ def _add_writing(app: FastAPI) -> None:
         name = str(checked["shop"])
         entry = await asyncio.to_thread(loaded.shop.store.get, product_id.strip(), name)
         _audit(request, caller, "product.put", f"{name}/{product_id}", 200)
-        return json_answer(json_bytes(_product_json(entry.product, loaded, caller)))
+        return json_answer(json_bytes(product_answer(entry.product, loaded, caller)))
 
     @app.delete(
         "/v1/products/{product_id}",
@@ -239,12 +234,6 @@ def _json(request: Request) -> str:
     if kind != "application/json":
         raise wrong("body", "application/json", kind or "no content type")
     return kind
-
-
-def _product_json(product: Product, loaded: Loaded, caller: Caller) -> dict[str, Any]:
-    body = {name: getattr(product, name) for name in _FACTS}
-    image = loaded.links.path(product.product_id, product.shop, caller.signed)
-    return {**body, "tags": dict(product.tags), "image": image}
 
 
 def _kind(data: bytes) -> str:

@@ -4,8 +4,6 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from twinset.server.events import TYPES
-
 
 class ColourAnswer(BaseModel):
     name: str = Field(examples=["blue"])
@@ -22,7 +20,11 @@ class HitAnswer(BaseModel):
     currency: str | None = Field(examples=["EUR"])
     image: str = Field(description="Where this service shows the product's picture.")
     colours: list[ColourAnswer] = []
-    url: str | None = None
+    shop: str = Field("default", examples=["default"])
+    url: str | None = Field(None, examples=["https://shop.example/1563"])
+    sale_price: float | None = None
+    in_stock: bool = True
+    variants: int = Field(1, description="Products of its group that this hit stands for.")
 
 
 class DetectedItem(BaseModel):
@@ -36,6 +38,7 @@ class DetectedItem(BaseModel):
 
 class SearchedItem(DetectedItem):
     hits: list[HitAnswer]
+    next_cursor: str | None = Field(None, description="With the same photo: this item's next hits. None on the last.")
 
 
 class DetectAnswer(BaseModel):
@@ -215,115 +218,3 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 PROBLEMS = problems(404, 413, 415, 503)
-_TEXT = {"type": "string"}
-_PHOTO = {
-    "url": {**_TEXT, "description": "http(s) address of a photo; private addresses are refused."},
-    "image_id": {**_TEXT, "description": "Of a photo sent before with keep=true."},
-    "keep": {"type": "boolean", "description": "Hold the photo in memory for a while and answer with its image_id."},
-}
-_SEARCH = {
-    "k": {"type": "integer", "minimum": 1, "maximum": 200, "default": 24, "description": "Hits an item."},
-    "category": {**_TEXT, "description": "Keep items of this category; with box the crop's category."},
-    "box": {**_TEXT, "description": "x1,y1,x2,y2: search this part of the photo.", "example": "40,20,88,84"},
-    "whole": {"type": "boolean", "description": "Search the whole photo over all categories."},
-    "where": {
-        "type": "array",
-        "items": _TEXT,
-        "description": "Conditions such as price<50, all of which must hold.",
-        "example": ["price<50", "colour=blue"],
-    },
-    "shop": {**_TEXT, "description": "Search this shop alone; a key searches its own in any case."},
-}
-
-
-def form_of(*, search: bool) -> dict[str, Any]:
-    """Return the OpenAPI description of the form of search or detect, as multipart and as JSON."""
-    fields = _PHOTO | (_SEARCH if search else {"min_score": {"type": "number", "minimum": 0, "maximum": 1}})
-    kinds = "JPEG, PNG, WebP, AVIF, GIF or BMP. Exactly one of photo, url and image_id."
-    as_file = {"photo": {"type": "string", "format": "binary", "description": kinds}}
-    as_text = {"photo": {"type": "string", "format": "byte", "description": f"Base64 of {kinds}"}}
-    return _body(
-        {
-            "multipart/form-data": {"schema": {"type": "object", "properties": as_file | fields}},
-            "application/json": {"schema": {"type": "object", "properties": as_text | fields}},
-        }
-    )
-
-
-def _body(content: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": content}}
-
-
-_ROW = {
-    "type": "object",
-    "description": "A row of a product feed. Images are http(s) URLs or data: URIs; unknown fields become tags.",
-    "properties": {
-        "product_id": _TEXT,
-        "image": {**_TEXT, "description": "http(s) URL or data:image/...;base64,..."},
-        "images": {"type": "array", "items": _TEXT},
-        "title": _TEXT,
-        "price": {"type": "number"},
-        "sale_price": {"type": "number"},
-        "currency": _TEXT,
-        "article_type": _TEXT,
-        "url": _TEXT,
-        "in_stock": {"type": "boolean"},
-        "group_id": _TEXT,
-    },
-    "example": {
-        "image": "https://shop.example/images/1563.jpg",
-        "title": "Blue T-shirt",
-        "article_type": "Tshirts",
-        "price": 12.5,
-        "currency": "EUR",
-        "season": "summer",
-    },
-}
-PRODUCT_BODY = _body({"application/json": {"schema": _ROW}})
-BULK_BODY = _body(
-    {
-        "application/json": {
-            "schema": {"type": "object", "properties": {"products": {"type": "array", "items": _ROW}}},
-            "example": {
-                "products": [
-                    {"product_id": "1563", "image": "https://shop.example/images/1563.jpg", "price": 12.5},
-                    {"product_id": "1564", "delete": True},
-                ]
-            },
-        },
-        "application/x-ndjson": {"schema": _TEXT},
-        "text/csv": {"schema": _TEXT},
-    }
-)
-EVENTS_BODY = _body(
-    {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["events"],
-                "properties": {
-                    "events": {
-                        "type": "array",
-                        "minItems": 1,
-                        "maxItems": 500,
-                        "items": {
-                            "type": "object",
-                            "required": ["type", "product_id"],
-                            "properties": {
-                                "type": {"type": "string", "enum": list(TYPES)},
-                                "product_id": _TEXT,
-                                "search_id": {**_TEXT, "description": "Of the search whose hit it is."},
-                                "item_no": {"type": "integer", "description": "Of the photo's items, from 0."},
-                                "position": {"type": "integer", "description": "In the hits, from 0."},
-                                "visitor": {**_TEXT, "description": "An id of the shop's own."},
-                                "shop": _TEXT,
-                                "at": {"type": "number", "description": "Seconds since 1970; now by default."},
-                            },
-                        },
-                    }
-                },
-            },
-            "example": {"events": [{"type": "click", "product_id": "1563", "position": 0}]},
-        }
-    }
-)

@@ -18,18 +18,21 @@ from twinset.errors import ImageTooLarge, UsageError
 FORM_BYTES = 64 * 1024  # beside the photo: fields and the parts' headers
 MAX_FIELD_BYTES = 8 * 1024
 MAX_FIELDS = 64
-FIELDS = ("url", "image_id", "keep", "k", "category", "box", "whole", "where", "min_score", "shop")
-SOURCES = ("photo", "url", "image_id")
+FIELDS = (
+    *("url", "image_id", "product_id", "keep", "k", "cursor", "category", "box", "whole", "where"),
+    *("min_score", "shop"),
+)
 BODY_S = 60.0  # a body may take to arrive
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoForm:
-    """A form's photo, as bytes, a URL or the id of one that is held, and its other fields as they came."""
+    """A form's photo, as bytes, a URL, the id of one that is held or a product's, and its other fields as they came."""
 
-    photo: bytes | None
-    url: str | None
+    photo: bytes | None = None
+    url: str | None = None
     image_id: str | None = None
+    product_id: str | None = None
     fields: dict[str, list[str]] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
@@ -196,12 +199,14 @@ def _form(photos: list[bytes], fields: dict[str, list[str]]) -> PhotoForm:
     for name, values in fields.items():
         if any("\ud800" <= character <= "\udfff" for value in values for character in value):
             raise wrong(name, "text in UTF-8", "half a character")
-    result = PhotoForm(None, None, None, fields)
-    url, image_id = result.text("url"), result.text("image_id")
-    given = ["photo"] * len(photos) + ["url"] * (url is not None) + ["image_id"] * (image_id is not None)
+    form = PhotoForm(fields=fields)
+    named = {name: form.text(name) for name in ("url", "image_id", "product_id")}
+    given = ["photo"] * len(photos) + [name for name, value in named.items() if value is not None]
     if len(given) != 1:
-        raise wrong("photo", "exactly one of photo (a file), url and image_id", " and ".join(given) or "neither")
-    return PhotoForm(photos[0] if photos else None, url, image_id, fields)
+        raise wrong(
+            "photo", "exactly one of photo (a file), url, image_id and product_id", " and ".join(given) or "none"
+        )
+    return PhotoForm(photos[0] if photos else None, **named, fields=fields)
 
 
 def _too_large(max_bytes: int, found: int) -> ImageTooLarge:
