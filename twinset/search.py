@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twinset.store import Store
 
 SAME_ITEM_IOU = 0.5  # a shopper's crop that overlaps a detection this much shows what was detected
+RIVAL_IOU = 0.8  # two detections of categories that are worn instead of each other are one garment from this overlap on
 
 
 def detect_image(image: Image, models: "Models", min_score: float | None = None) -> list[FoundItem]:
@@ -95,7 +96,20 @@ def check_box(box: Box, image: Image) -> Box:
 
 def _detect(image: Image, models: "Models", min_score: float | None = None) -> Detections:
     with stage("detect"):
-        return models.detect(image, min_score)
+        detections = models.detect(image, min_score)
+        return detections if min_score is not None else one_for_each_garment(detections, models)
+
+
+def one_for_each_garment(detections: Detections, models: "Models") -> Detections:
+    """Return the detections without those that a better one shows as another category: a skirt that is also shorts."""
+    apart = {category.name: category.apart for category in models.taxonomy.categories}
+    names = [models.categories[label] for label in detections.labels]
+    overlaps = box_iou(detections.boxes, detections.boxes) >= RIVAL_IOU
+    kept: list[int] = []
+    for i, name in enumerate(names):  # best first
+        if not any(overlaps[i, j] and (name in apart[names[j]] or names[j] in apart[name]) for j in kept):
+            kept.append(i)
+    return Detections(detections.boxes[kept], detections.scores[kept], detections.labels[kept])
 
 
 def _describe(image: Image, models: "Models", boxes: NDArray[np.float32]) -> "list[Described]":
