@@ -261,7 +261,8 @@ HIT = Hit(0.123456789, PRODUCT, (0, 0, 10, 10), "/a.jpg", "top", (Colour("red", 
 def test_json_has_the_promised_keys_and_no_others():
     item = FoundItem("top", 0.98765432, (1.23456, 2, 3, 4), (Colour("red", 0.75),), (HIT,))
     hit = {"product_id": "7", "score": 0.123457, "category": "top", "article_type": "Tshirts", "title": "Tee"}
-    hit |= {"price": 9.5, "currency": "EUR", "image": "/a.jpg"}
+    hit |= {"price": 9.5, "sale_price": None, "currency": "EUR", "image": "/a.jpg", "shop": "default"}
+    hit |= {"group_id": None, "variants": 1, "in_stock": True, "rule": None}
     found = {
         "category": "top",
         "score": 0.987654,
@@ -270,7 +271,11 @@ def test_json_has_the_promised_keys_and_no_others():
     }
     assert hit_json(HIT) == hit
     assert detect_json((160, 200), [item], "a.jpg") == {"image": "a.jpg", "width": 160, "height": 200, "items": [found]}
-    assert search_json((160, 200), [item]) == {"width": 160, "height": 200, "items": [found | {"hits": [hit]}]}
+    assert search_json((160, 200), [item]) == {
+        "width": 160,
+        "height": 200,
+        "items": [found | {"hits": [hit], "next_offset": None}],
+    }
     assert similar_json("8", [HIT]) == {"product_id": "8", "hits": [hit]}
     report = IndexReport(3, 1, 1, [FailedRow(4, "x", "bad")], 1.23456)
     failed = [{"line": 4, "product_id": "x", "reason": "bad"}]

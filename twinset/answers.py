@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from twinset.types import Box, FoundItem, Hit
+from twinset.types import Box, Facet, FoundItem, Hit
 
 if TYPE_CHECKING:
     from twinset.indexing import IndexReport
@@ -24,9 +24,10 @@ def search_json(image_wh: tuple[int, int], items: Sequence[FoundItem], image: st
     return _photo_json(image_wh, [item_json(item, hits=True) for item in items], image)
 
 
-def similar_json(product_id: str, hits: Sequence[Hit]) -> Json:
-    """Return `twinset similar`'s answer."""
-    return {"product_id": product_id, "hits": [hit_json(hit) for hit in hits]}
+def similar_json(product_id: str, hits: Sequence[Hit], plan: str = "") -> Json:
+    """Return `twinset similar`'s answer, with how it was come by if that was asked."""
+    answer: Json = {"product_id": product_id, "hits": [hit_json(hit) for hit in hits]}
+    return answer | {"plan": plan} if plan else answer
 
 
 def index_json(report: "IndexReport") -> Json:
@@ -50,7 +51,20 @@ def item_json(item: FoundItem, hits: bool) -> Json:
     }
     if hits:
         answer["hits"] = [hit_json(hit) for hit in item.hits]
+        answer["next_offset"] = item.next_offset
+        if item.facets:
+            answer["facets"] = [facet_json(facet) for facet in item.facets]
+        if item.plan:
+            answer["plan"] = item.plan
     return answer
+
+
+def facet_json(facet: Facet) -> Json:
+    """Return one facet. `where` is the condition that keeps a value's hits; price bands have ends, `high` left out."""
+    values: list[Json] = [{"value": v.value, "count": v.count, "where": v.where} for v in facet.values]
+    if facet.field == "price":
+        values = [each | {"low": v.low, "high": v.high} for each, v in zip(values, facet.values, strict=True)]
+    return {"field": facet.field, "exact": facet.exact, "values": values}
 
 
 def hit_json(hit: Hit) -> Json:
@@ -63,8 +77,14 @@ def hit_json(hit: Hit) -> Json:
         "article_type": product.article_type,
         "title": product.title,
         "price": product.price,
+        "sale_price": product.sale_price,
         "currency": product.currency,
         "image": hit.image,
+        "shop": product.shop,
+        "group_id": product.group_id,
+        "variants": hit.variants,
+        "in_stock": hit.in_stock,
+        "rule": hit.rule,
     }
 
 

@@ -14,12 +14,17 @@ from twinset.cli_base import (
     CATEGORY,
     FILE,
     Cli,
+    explain_option,
+    facet_lines,
+    facet_option,
     hit_lines,
     html_option,
     item_line,
     json_option,
     k_option,
+    min_score_option,
     model_option,
+    offset_option,
     options,
     print_json,
     report_error,
@@ -31,6 +36,7 @@ from twinset.cli_base import (
 from twinset.cli_config import config, read_config, serve_options
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_keys import keys
+from twinset.cli_rules import rules
 from twinset.cli_train import train
 from twinset.errors import DataError, UsageError
 
@@ -131,7 +137,10 @@ def index(
 @click.option("--category", type=CATEGORY, help="Keep items of this category; with --box the category of the crop.")
 @click.option("--box", metavar="X1,Y1,X2,Y2", help="Search this part of the one photo, in pixels after rotation.")
 @click.option("--whole", is_flag=True, help="Search the whole photo, over all categories.")
-@options(where_option, html_option, json_option, model_option, threads_option)
+@options(where_option)
+@click.option("--shop", "shop_name", help="Search this shop alone, by its rules. [default: all, by default's rules]")
+@options(min_score_option, offset_option, facet_option, explain_option)
+@options(html_option, json_option, model_option, threads_option)
 def search(
     paths: Sequence[str],
     store: str,
@@ -140,6 +149,11 @@ def search(
     box: str | None,
     whole: bool,
     where: Sequence[str],
+    shop_name: str | None,
+    min_score: float,
+    offset: int,
+    facets: Sequence[str],
+    explain: bool,
     html: Path | None,
     as_json: bool,
     model: str,
@@ -150,15 +164,29 @@ def search(
     Example: twinset search street.jpg --store shop --where "price<50"
     """
     from twinset.answers import search_json
+    from twinset.hits import Wanted
     from twinset.search_page import write_search_page
     from twinset.shop import open_shop
 
-    corners = _check_search(paths, category, box, whole, where)
+    Wanted(k, offset, min_score, where, shop_name, facets)  # what is wrong with the command comes first
+    corners = _check_search(paths, category, box, whole)
     shop = open_shop(store, model, threads)
     shown = []
     with _Photos(paths) as photos:
         for name, image in photos:
-            items = shop.search(image, k=k, category=category, box=corners, whole=whole, where=where)
+            items = shop.search(
+                image,
+                k=k,
+                category=category,
+                box=corners,
+                whole=whole,
+                where=where,
+                shop=shop_name,
+                min_score=min_score,
+                offset=offset,
+                facets=facets,
+                explain=explain,
+            )
             if html:
                 shown.append((name, image, items))
             if as_json:
@@ -167,7 +195,8 @@ def search(
                 click.echo(_photo_line(name, items))
                 for item in items:
                     click.echo(f"  {item_line(item)}")
-                    for line in hit_lines(item.hits, "    "):
+                    plan = [f"    plan: {item.plan}"] if explain else []
+                    for line in [*plan, *hit_lines(item.hits, "    "), *facet_lines(item.facets, "    ")]:
                         click.echo(line)
         if html:
             write_search_page(html, shown)
@@ -177,28 +206,38 @@ def search(
 @cli.command()
 @click.argument("product_id")
 @click.option("--shop", "shop_name", default="default", show_default=True, help="The shop the product belongs to.")
-@options(store_option, k_option, where_option, json_option)
+@options(store_option, k_option, where_option, min_score_option, offset_option, explain_option, json_option)
 @click.option("--model", help="Refuse a store that was filled by another model than this. [default: any will do]")
 def similar(
-    product_id: str, shop_name: str, store: str, k: int, where: Sequence[str], as_json: bool, model: str | None
+    product_id: str,
+    shop_name: str,
+    store: str,
+    k: int,
+    where: Sequence[str],
+    min_score: float,
+    offset: int,
+    explain: bool,
+    as_json: bool,
+    model: str | None,
 ) -> None:
     """Print the products most similar to one of the store's.
 
     Example: twinset similar 1563 --store shop --where colour=blue
     """
     from twinset.answers import similar_json
+    from twinset.hits import Wanted, similar_page
     from twinset.models import model_folder, model_version
-    from twinset.recommend import similar_products
-    from twinset.store import open_store, parse_where
+    from twinset.store import Key, open_store
 
-    parse_where(where)  # what is wrong with the command comes before what is wrong with the store
+    wanted = Wanted(k, offset, min_score, where, shop_name, explain=explain)
     opened = open_store(store, model_version(model_folder(model)) if model else None)
-    hits = similar_products(product_id, opened, shop=shop_name, k=k, where=where)
+    page = similar_page(opened, Key(shop_name, product_id), wanted)
     if as_json:
-        print_json(similar_json(product_id, hits))
+        print_json(similar_json(product_id, page.hits, page.plan))
         return
-    click.echo(f"{product_id}: {len(hits)} similar products")
-    for line in hit_lines(hits, "  "):
+    click.echo(f"{product_id}: {len(page.hits)} similar products")
+    plan = [f"  plan: {page.plan}"] if explain else []
+    for line in [*plan, *hit_lines(page.hits, "  ")]:
         click.echo(line)
 
 
@@ -267,6 +306,7 @@ def models(as_json: bool) -> None:
 cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(bench)
+cli.add_command(rules)
 cli.add_command(keys)
 cli.add_command(config)
 
@@ -304,13 +344,11 @@ class _Photos:
 
 
 def _check_search(
-    paths: Sequence[str], category: str | None, box: str | None, whole: bool, where: Sequence[str]
+    paths: Sequence[str], category: str | None, box: str | None, whole: bool
 ) -> tuple[float, float, float, float] | None:
     """Return --box as numbers. Raises UsageError for what can't be asked, before models and a store are loaded."""
     from twinset.images import walk_images
-    from twinset.store import parse_where
 
-    parse_where(where)
     corners = None if box is None else parse_box(box)
     if whole and (corners or category):
         other = "--box" if corners else "--category"

@@ -184,6 +184,20 @@ where_option = click.option(
     metavar="FIELD=VALUE",
     help="Keep products for which this holds; repeat to add conditions.",
 )
+min_score_option = click.option(
+    "--min-score", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Leave out hits below this score."
+)
+offset_option = click.option(
+    "--offset", type=click.IntRange(0), default=0, show_default=True, help="Leave out the first hits: for a next page."
+)
+explain_option = click.option("--explain", is_flag=True, help="Tell how the store answers each search.")
+facet_option = click.option(
+    "--facet",
+    "facets",
+    multiple=True,
+    metavar="FIELD",
+    help="Count the hits by a field: category, colour, shop, in_stock, price, article_type, tags or tags.NAME.",
+)
 k_option = click.option("--k", type=click.IntRange(1, 1000), default=24, show_default=True, help="Hits an item.")
 
 
@@ -193,6 +207,16 @@ def item_line(item: Any) -> str:
     box = ",".join(f"{side:.0f}" for side in item.box)
     score = "" if item.score is None else f"{item.score:.3f}"
     return f"{item.category or 'any category':<12} {score:<5}  {box:<19}  {colours}".rstrip()
+
+
+def facet_lines(facets: Sequence[Any], indent: str) -> list[str]:
+    """Return facets as lines of words."""
+    lines = []
+    for facet in facets:
+        about = "" if facet.exact else "about "
+        counts = ", ".join(f"{value.value} {about}{value.count:,}" for value in facet.values)
+        lines.append(f"{indent}{facet.field}: {counts}".rstrip())
+    return lines
 
 
 def hit_lines(hits: Sequence[Any], indent: str) -> list[str]:
@@ -205,5 +229,9 @@ def hit_lines(hits: Sequence[Any], indent: str) -> list[str]:
     lines = []
     for hit, price in zip(hits, prices, strict=True):
         title = " ".join(hit.product.title.split())
-        lines.append(f"{indent}{hit.score:.3f}  {hit.product_id:<{id_width}}  {price:>{price_width}}  {title}".rstrip())
+        more = [f"{hit.variants} variants"] * (hit.variants > 1)
+        more += ["out of stock"] * (not hit.in_stock) + [hit.rule] * (hit.rule is not None)
+        notes = f"  [{', '.join(more)}]" if more else ""
+        line = f"{indent}{hit.score:.3f}  {hit.product_id:<{id_width}}  {price:>{price_width}}  {title}"
+        lines.append(f"{line.rstrip()}{notes}")
     return lines

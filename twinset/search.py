@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from twinset.boxes import box_iou, clip_boxes
 from twinset.errors import UsageError
+from twinset.hits import Wanted, find_hits
 from twinset.stages import stage
 from twinset.types import Box, Detections, FoundItem, Image
 
@@ -40,17 +41,22 @@ def search_image(
     box: Box | None = None,
     whole: bool = False,
     where: Sequence[str] = (),
+    shop: str | None = None,
+    min_score: float = 0.0,
+    offset: int = 0,
+    facets: Sequence[str] = (),
+    explain: bool = False,
 ) -> list[FoundItem]:
     """Return the items in a photo, best first, each with up to `k` products of its category most like it.
 
     `category` keeps items of one category. `box`, the shopper's own crop, gives exactly one item: of `category`, else
     of the detection it overlaps, else of no category, and then all are searched, as they are for the `whole` photo.
-    `where` are CONTRACT's filter strings. Raises UsageError for values that can't be.
+    `where` are CONTRACT's filter strings. `shop` searches that shop alone, by its rules; None searches all, by the
+    rules of the shop `default`. Hits score `min_score` or more; `offset` leaves out the first so many, which were shown
+    before. `facets` are fields to count hits by, and `explain` asks how the search is answered. Raises UsageError for
+    values that can't be.
     """
-    from twinset.store import parse_where
-
-    filter = parse_where(where)
-    check_k(k)
+    wanted = Wanted(k, offset, min_score, where, shop, facets, explain)
     if category is not None and category not in models.taxonomy.names:
         raise _usage("category", f"one of {', '.join(models.taxonomy.names)}", repr(category))
     if whole and (box is not None or category is not None):
@@ -74,14 +80,11 @@ def search_image(
         return []
     embeddings = np.stack([embedding for _, embedding in found])
     with stage("store"):
-        hits = store.search(embeddings, k, [item.category for item, _ in found], filter)
-    return [replace(item, hits=tuple(mine)) for (item, _), mine in zip(found, hits, strict=True)]
-
-
-def check_k(k: int) -> None:
-    """Raise UsageError unless a search may return `k` hits."""
-    if k < 1:
-        raise _usage("k", "a whole number from 1", str(k))
+        pages = find_hits(store, embeddings, [item.category for item, _ in found], wanted)
+    return [
+        replace(item, hits=page.hits, next_offset=page.next_offset, facets=page.facets, plan=page.plan)
+        for (item, _), page in zip(found, pages, strict=True)
+    ]
 
 
 def check_box(box: Box, image: Image) -> Box:

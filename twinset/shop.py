@@ -54,18 +54,44 @@ class Shop:
         box: Box | None = None,
         whole: bool = False,
         where: Sequence[str] = (),
+        shop: str | None = None,
+        min_score: float = 0.0,
+        offset: int = 0,
+        facets: Sequence[str] = (),
+        explain: bool = False,
     ) -> list[FoundItem]:
         """Return the items in a photo, best first, each with up to `k` products most like it; see `search_image`."""
         from twinset.search import search_image
 
-        photo = _loaded(image)
-        return search_image(photo, self.models, self.store, k=k, category=category, box=box, whole=whole, where=where)
+        return search_image(
+            _loaded(image),
+            self.models,
+            self.store,
+            k=k,
+            category=category,
+            box=box,
+            whole=whole,
+            where=where,
+            shop=shop,
+            min_score=min_score,
+            offset=offset,
+            facets=facets,
+            explain=explain,
+        )
 
-    def similar(self, product_id: str, shop: str = "default", k: int = 24, where: Sequence[str] = ()) -> list[Hit]:
-        """Return up to `k` other products most like one of the store's. Raises NotFound."""
+    def similar(
+        self,
+        product_id: str,
+        shop: str = "default",
+        k: int = 24,
+        where: Sequence[str] = (),
+        min_score: float = 0.0,
+        offset: int = 0,
+    ) -> list[Hit]:
+        """Return up to `k` other products of a shop most like one of its own. Raises NotFound."""
         from twinset.recommend import similar_products
 
-        return similar_products(product_id, self.store, shop=shop, k=k, where=where)
+        return similar_products(product_id, self.store, shop=shop, k=k, where=where, min_score=min_score, offset=offset)
 
     def index(
         self,

@@ -86,10 +86,38 @@ class Hit:
     category: str | None
     colours: tuple[Colour, ...] = ()
     variants: int = 1  # products of its group that could have been the hit, itself among them
+    in_stock: bool = True  # one of these is
+    rule: str | None = None  # the shop's that gave it its place: pinned, boosted or buried
 
     @property
     def product_id(self) -> str:
         return self.product.product_id
+
+    @property
+    def one_hit(self) -> tuple[str, bool, str]:
+        """What counts as one hit: a shop's variant group, or a product that is in none."""
+        product = self.product
+        return product.shop, product.group_id is not None, product.group_id or product.product_id
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """How many hits a search would have with one more condition."""
+
+    value: str
+    count: int
+    where: str  # the condition
+    low: float | None = None  # of a price band, included
+    high: float | None = None  # not included
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """The values a search's hits have in a field, the commonest first; of prices bands, the lowest first."""
+
+    field: str
+    values: tuple[FacetValue, ...]
+    exact: bool = True  # False: counts are those of a sample, scaled up
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +129,6 @@ class FoundItem:
     box: Box
     colours: tuple[Colour, ...]
     hits: tuple[Hit, ...]
+    next_offset: int | None = None  # where its further hits start; None: there are none
+    facets: tuple[Facet, ...] = ()  # if asked for
+    plan: str = ""  # how its search was answered, if asked for

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinset.store.filters import Filter
-from twinset.types import Hit, Item, Product
+from twinset.types import Facet, Hit, Item, Product
 
 DIM = 256
 UNIT_TOLERANCE = 1e-3  # of a vector's length: fp32 sums of 256 squares stray by a thousandth of this
@@ -91,6 +91,13 @@ class Store(Protocol):
         `categories` has one entry for each vector; None searches all, products of no category among them. A product
         with several items counts once, by its best; so do products of one `group_id` in a shop, unless `variants`
         asks for each of them. `Hit.variants` says for how many products a hit stands.
+        """
+        ...
+
+    def facets(self, category: str | None, filter: Filter, fields: Sequence[str]) -> list[Facet]:
+        """Return how many hits such a search would have for each value of some fields; see facets.py.
+
+        Raises UsageError for a field that can't be counted.
         """
         ...
 

@@ -89,6 +89,16 @@ def part_of(column: Column, rows: slice) -> Column:
     return column[rows]
 
 
+def values_at(column: Column, places: NDArray[np.int64]) -> Column:
+    """Return a column's values at some places, of a column that facets count."""
+    if isinstance(column, Coded):
+        return Coded(column.values, column.codes[places])
+    if isinstance(column, Sets):
+        return Sets(column.names, column.bits[places])
+    assert isinstance(column, np.ndarray)
+    return column[places]
+
+
 def _groups(rows: pa.Table, product: NDArray[np.int32]) -> NDArray[np.int32]:
     """Number variant groups, after the products, which stand for themselves where they are in none."""
     grouped = pc.is_valid(rows["group_id"]).to_numpy()

@@ -154,6 +154,12 @@ class Filter:
         """Return (N,) which rows meet the filter, None for all."""
         return And(self.conditions).rows(column_of) if self.conditions else None
 
+    def without(self, field: str) -> "Filter":
+        """Return the filter without its conditions on a field that must hold by themselves."""
+        return Filter(
+            tuple(node for node in self.conditions if not (isinstance(node, Condition) and node.field == field))
+        )
+
     def __and__(self, other: "Filter") -> "Filter":
         return Filter(self.conditions + other.conditions)
 

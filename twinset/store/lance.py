@@ -23,7 +23,7 @@ from twinset.store.rows import COLUMNS, ROW_KEY, schema, table_of
 from twinset.store.view import View
 from twinset.store.views import Views
 from twinset.store.writer import StoredKeys, one_writer
-from twinset.types import Hit
+from twinset.types import Facet, Hit
 
 TABLE = "products"
 NOTES = "notes"  # a folder beside the table
@@ -94,6 +94,9 @@ class LanceStore:
         for embedding in embeddings:
             check_embedding(embedding, "query")
         return self._latest().search(embeddings, k, categories, filter, exclude, variants)
+
+    def facets(self, category: str | None, filter: Filter, fields: Sequence[str]) -> list[Facet]:
+        return self._latest().facets(category, filter, fields)
 
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
         return self._latest().plan(category, filter)

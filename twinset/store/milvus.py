@@ -7,6 +7,7 @@ wrote within a second or two; all that decides on writing, and all counting, wai
 import json
 import logging
 import math
+import time
 from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from twinset.errors import ModelMismatch, NotFound, StoreError
 from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries, check_note_name
+from twinset.store.facets import Selected, count_facets
 from twinset.store.filters import Filter
+from twinset.store.milvus_facets import MilvusRows, facet_fields
 from twinset.store.milvus_filter import expressions, one_of, quoted
 from twinset.store.milvus_rows import (
     ENTRY_FIELDS,
@@ -38,12 +41,14 @@ from twinset.store.milvus_rows import (
 )
 from twinset.store.milvus_server import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Server, parse_address
 from twinset.store.nearest import SCORE_DECIMALS
-from twinset.store.rows import hit_of
-from twinset.types import Hit
+from twinset.store.rows import Variants, hit_of
+from twinset.types import Facet, Hit
 
 _LOG = logging.getLogger(__name__)
 MOST_RESULTS = 16_384  # Milvus returns no more rows at a time
 CALL_PRODUCTS = 2000  # written by one call: all of them or none
+FACET_ROWS = 10_000  # counted; of more, so many are a sample
+NOTE_S = 1.0  # a note that was read is known for so long: every search asks for its shop's rules
 CALL_KEYS = 500  # looked up by one call
 ENTRY_ROWS, FINGERPRINT_ROWS = 1000, 8000  # read by one call; vectors make rows large
 MIN_EF = 512  # of HNSW: how many neighbours are looked at; with fewer, filters cost recall
@@ -58,6 +63,7 @@ class MilvusStore:
         self._server, self._model_version = server, model_version
         self._collection = server.address.collection
         self._wrote = False
+        self._notes: dict[str, tuple[float, str | None]] = {}  # name -> when it was read, and what it was
 
     @property
     def uri(self) -> str:
@@ -120,6 +126,18 @@ class MilvusStore:
                 hits[i] = mine
         return hits
 
+    def facets(self, category: str | None, filter: Filter, fields: Sequence[str]) -> list[Facet]:
+        return count_facets(fields, filter, lambda wanted: self._selected(category, wanted, fields))
+
+    def _selected(self, category: str | None, filter: Filter, fields: Sequence[str]) -> Selected:
+        """Return the rows that meet a filter; of many, `FACET_ROWS`: the first variant groups by their hash."""
+        condition = _within(category, expressions(filter))
+        size = self._count(condition)
+        share = min(1.0, FACET_ROWS / max(size, 1))
+        if share < 1:
+            condition += f" and group < {quoted(f'{round(share * HASH_SPACE):08x}')}"
+        return Selected([MilvusRows(self._query(condition, facet_fields(fields), self._level()))], share)
+
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
         size = self._count(_within(category, []))
         kept = self._count(_within(category, expressions(filter))) if filter else size
@@ -155,12 +173,17 @@ class MilvusStore:
 
     def read_note(self, name: str) -> str | None:
         check_note_name(name)
-        found = self._query(one_of("key", [note_key(name)]), ["row"], self._level())
-        return note_of(found[0]) if found else None
+        read_at, text = self._notes.get(name, (-NOTE_S, None))
+        if time.monotonic() - read_at >= NOTE_S:
+            found = self._query(one_of("key", [note_key(name)]), ["row"], self._level())
+            text = note_of(found[0]) if found else None
+            self._notes[name] = time.monotonic(), text
+        return text
 
     def write_note(self, name: str, text: str) -> None:
         check_note_name(name)
         self._write([note_row(name, text)], gone=[])
+        self._notes.pop(name, None)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -204,7 +227,7 @@ class MilvusStore:
             unfinished = []
             for i, rows, best in zip(waiting, found, ranked, strict=True):
                 hits[i] = [
-                    hit_of(full[row["key"]], row["score"], counts.get(row["group"], 1))
+                    hit_of(full[row["key"]], row["score"], counts.get(row["group"]))
                     for row in best
                     if row["key"] in full
                 ]
@@ -239,14 +262,15 @@ class MilvusStore:
             found |= {row["key"]: row_of(row) for row in self._query(condition, ["key", "row"], self._level())}
         return found
 
-    def _variants(self, rows: Sequence[dict[str, Any]], condition: str) -> dict[str, int]:
-        """Return how many products of each row's variant group meet a condition."""
+    def _variants(self, rows: Sequence[dict[str, Any]], condition: str) -> dict[str, Variants]:
+        """Return the products of each row's variant group that meet a condition."""
         groups = sorted({row["group"] for row in rows if row["group"] != row["product"]})
-        members: dict[str, set[str]] = {}
+        members: dict[str, dict[str, bool]] = {}
+        fields = ["group", "product", "in_stock"]
         for chunk in _chunks(groups, CALL_KEYS):
-            for row in self._query(f"{one_of('group', chunk)} and {condition}", ["group", "product"], self._level()):
-                members.setdefault(row["group"], set()).add(row["product"])
-        return {group: len(products) for group, products in members.items()}
+            for row in self._query(f"{one_of('group', chunk)} and {condition}", fields, self._level()):
+                members.setdefault(row["group"], {})[row["product"]] = row["in_stock"]
+        return {group: Variants(len(products), any(products.values())) for group, products in members.items()}
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Rows lie in the order of category, product, image: a category is a range of rows
 
 import threading
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from twinset.store.base import DIM, Entry, Key
-from twinset.store.columns import Texts, coded, column_of, part_of, search_columns
+from twinset.store.columns import Texts, coded, column_of, part_of, search_columns, values_at
 from twinset.store.filters import Column, Filter
 from twinset.store.nearest import Vectors, encode
-from twinset.store.rows import COLUMNS, entry_of
+from twinset.store.rows import COLUMNS, Variants, entry_of
 
 ROW_ID = "_rowid"  # LanceDB's name for what stays the same of a row while it is stored
 ORDER = (("item_category", "ascending"), ("product_id", "ascending"), ("shop", "ascending"), ("image_no", "ascending"))
@@ -95,16 +96,29 @@ class Part:
                 pairs = sorted(((next(stored), row) for row in mine.tolist()), key=lambda pair: pair[0]["image_no"])
                 yield entry_of([row for row, _ in pairs], [self.vectors.exact[row].copy() for _, row in pairs])
 
-    def count_groups(
+    def variants(
         self, groups: Set[tuple[str, str]], rows: slice, allowed: NDArray[np.bool_] | None
-    ) -> dict[tuple[str, str], int]:
-        """Return how many products of each variant group, (shop, group_id), are among the allowed of some rows."""
+    ) -> dict[tuple[str, str], Variants]:
+        """Return the products of each variant group, (shop, group_id), among the allowed of some rows."""
         members = Texts(self.rows["group_id"].slice(rows.start, rows.stop - rows.start)).equals({g for _, g in groups})
         places = np.flatnonzero(members if allowed is None else members & allowed) + rows.start
-        found: dict[tuple[str, str], set[int]] = {}
-        for row, values in zip(places.tolist(), self.take(places.tolist(), ("shop", "group_id")), strict=True):
-            found.setdefault((values["shop"], values["group_id"]), set()).add(int(self.product[row]))
-        return {group: len(products) for group, products in found.items() if group in groups}
+        found: dict[tuple[str, str], dict[int, bool]] = {}
+        names = ("shop", "group_id", "in_stock")
+        for row, values in zip(places.tolist(), self.take(places.tolist(), names), strict=True):
+            group = values["shop"], values["group_id"]
+            if group in groups:
+                found.setdefault(group, {})[int(self.product[row])] = values["in_stock"]
+        return {group: Variants(len(products), any(products.values())) for group, products in found.items()}
+
+    def grouped(self, groups: Set[tuple[str, str]] | None = None) -> Iterator[tuple[int, str, str]]:
+        """Yield (row, shop, group_id) of the rows that are in a variant group, or in one of these."""
+        column = self.rows["group_id"]
+        held = pc.is_valid(column).to_numpy() if groups is None else Texts(column).equals({g for _, g in groups})
+        places = np.flatnonzero(held)
+        named = self.rows.select(["shop", "group_id"]).take(pa.array(places)).to_pydict().values()
+        for row, group in zip(places.tolist(), zip(*named, strict=True), strict=True):
+            if groups is None or group in groups:
+                yield row, *group
 
     def take(self, rows: Sequence[int], names: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return what is stored of some rows."""
@@ -125,6 +139,23 @@ class Part:
         places, ids = places[inside], ids[inside]
         found: NDArray[np.int64] = self._id_order[places[self._sorted_ids[places] == ids]]
         return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartRows:
+    """Some rows of a part, to be counted; see `facets.Rows`."""
+
+    part: Part
+    places: NDArray[np.int64]  # (N,) of the rows
+    groups: NDArray[np.int64]  # (N,)
+
+    @property
+    def tags(self) -> list[str]:
+        return self.part.tags if len(self.places) else []
+
+    def column(self, name: str) -> Column:
+        """Return a field's values, row by row."""
+        return values_at(self.part.column(name), self.places)
 
 
 def part_of_table(table: pa.Table) -> Part:

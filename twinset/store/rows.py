@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -93,10 +93,18 @@ def entry_of(rows: Sequence[Mapping[str, Any]], vectors: Sequence[NDArray[np.flo
     return Entry(product, items, tuple(row["image_hash"] for row in rows), rows[0]["row_hash"])
 
 
-def hit_of(row: Mapping[str, Any], score: float, variants: int = 1) -> Hit:
-    """Return the hit a row is for a query."""
-    image = row["images"][row["image_no"]]
-    return Hit(score, product_of(row), _box(row), image, row["item_category"], _colours(row), variants)
+class Variants(NamedTuple):
+    """The products of a variant group that could be a hit."""
+
+    products: int
+    in_stock: bool  # one of them is
+
+
+def hit_of(row: Mapping[str, Any], score: float, variants: Variants | None = None) -> Hit:
+    """Return the hit a row is for a query, for itself unless it stands for several `variants`."""
+    image, product = row["images"][row["image_no"]], product_of(row)
+    products, in_stock = variants or (1, product.in_stock)
+    return Hit(score, product, _box(row), image, row["item_category"], _colours(row), products, in_stock)
 
 
 def product_of(row: Mapping[str, Any]) -> Product:

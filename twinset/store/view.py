@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from twinset.errors import NotFound
 from twinset.store.base import Entry, Fingerprint, Key
+from twinset.store.facets import Selected, count_facets
 from twinset.store.filters import Filter
 from twinset.store.nearest import nearest, scan_is_exact
-from twinset.store.part import Part, part_of_table
-from twinset.store.rows import entry_of, hit_of
-from twinset.types import Hit
+from twinset.store.part import Part, PartRows, part_of_table
+from twinset.store.rows import Variants, entry_of, hit_of
+from twinset.types import Facet, Hit
 
 SMALL_PARTS = 8  # more are made one
 _KEY = ("shop", "product_id", "group_id")
@@ -111,6 +112,21 @@ class View:
             for embedding, category in zip(embeddings, categories, strict=True)
         ]
 
+    def facets(self, category: str | None, filter: Filter, fields: Sequence[str]) -> list[Facet]:
+        """Return counts of what hits have; see `Store.facets`."""
+        groups = self._group_numbers() if fields else []
+
+        def select(wanted: Filter) -> Selected:
+            chosen = []
+            for live, numbers in zip(self.parts, groups, strict=True):
+                rows = live.part.rows_of(category)
+                mask = live.part.allowed(rows, wanted, live.alive)
+                places = np.arange(rows.start, rows.stop) if mask is None else np.flatnonzero(mask) + rows.start
+                chosen.append(PartRows(live.part, places, numbers[places]))
+            return Selected(chosen)
+
+        return count_facets(fields, filter, select)
+
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
         """Return in words how a search is answered."""
         size = kept = 0
@@ -163,6 +179,22 @@ class View:
             self._products = sum(len(np.unique(products)) for products in numbers)
         return self._products
 
+    def _group_numbers(self) -> list[NDArray[np.int64]]:
+        """Return for each part (N,) numbers of what is one hit, the same ones in all parts."""
+        numbers, first = [], 0
+        for live in self.parts:
+            numbers.append(live.part.group.astype(np.int64) + first)
+            first += int(live.part.group.max(initial=-1)) + 1
+        if len(self.parts) == 1:
+            return numbers
+        named = [row for live in self.parts[1:] for row in live.part.grouped()]
+        wanted = {(shop, group_id) for _, shop, group_id in named}
+        known: dict[tuple[str, str], int] = {}
+        for live, mine in zip(self.parts, numbers, strict=True):
+            for row, shop, group_id in live.part.grouped(wanted):
+                mine[row] = known.setdefault((shop, group_id), int(mine[row]))
+        return numbers
+
     def _found(self, key: Key) -> Iterator[tuple[Live, NDArray[np.int64]]]:
         for live in self.parts:
             rows = live.part.find(key)
@@ -197,23 +229,25 @@ class View:
         counts = self._variants([entry for key, entry in best.items() if key[1]], category, kept)
         return self._hits(list(best.values()), counts)
 
-    def _hits(self, best: Sequence[tuple[float, int, int]], counts: dict[tuple[int, int], int]) -> list[Hit]:
+    def _hits(self, best: Sequence[tuple[float, int, int]], counts: dict[tuple[int, int], Variants]) -> list[Hit]:
         rows: dict[tuple[int, int], dict[str, Any]] = {}
         for i, live in enumerate(self.parts):
             mine = [row for _, part, row in best if part == i]
             if mine:
                 rows |= {(i, row): values for row, values in zip(mine, live.part.take(mine), strict=True)}
-        return [hit_of(rows[i, row], score, counts.get((i, row), 1)) for score, i, row in best]
+        return [hit_of(rows[i, row], score, counts.get((i, row))) for score, i, row in best]
 
     def _variants(
         self, best: Sequence[tuple[float, int, int]], category: str | None, kept: Sequence[NDArray[np.bool_] | None]
-    ) -> dict[tuple[int, int], int]:
-        """Return how many products of its variant group each hit stands for, of those that may be hits."""
+    ) -> dict[tuple[int, int], Variants]:
+        """Return the products of its variant group that each hit stands for, of those that may be hits."""
         named = {(i, row): self.parts[i].part.take([row], ("shop", "group_id"))[0] for _, i, row in best}
         wanted = {(values["shop"], values["group_id"]) for values in named.values()}
-        totals = dict.fromkeys(wanted, 0)
+        totals = dict.fromkeys(wanted, Variants(0, False))
         if wanted:
             for live, allowed in zip(self.parts, kept, strict=True):
-                for group, count in live.part.count_groups(wanted, live.part.rows_of(category), allowed).items():
-                    totals[group] += count
+                for group, more in live.part.variants(wanted, live.part.rows_of(category), allowed).items():
+                    totals[group] = Variants(
+                        totals[group].products + more.products, totals[group].in_stock or more.in_stock
+                    )
         return {place: totals[values["shop"], values["group_id"]] for place, values in named.items()}

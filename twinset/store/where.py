@@ -26,6 +26,7 @@ _STARTS = rf"(?=\s*(?:\(\s*)*(?:(?i:not)[\s(]+)*(?:{_NAMES})\s*[!<>=])"  # of a 
 _JOINED = {word: re.compile(r"\s*\b" + _WORD.format(word) + _STARTS, re.DOTALL) for word in ("and", "or")}
 _VALUE_ENDS = re.compile(r"\s" + _WORD.format("and|or") + _STARTS, re.DOTALL)
 _PIECE = re.compile(r'\s*(?:"([^"]*)"\s*|([^,]*))(,|$)', re.DOTALL)
+_PLAIN = re.compile(r"[\w.-]+( [\w.-]+)?")  # a value that is never misread
 _TRUTH = {"true": True, "false": False}
 _UNORDERED = ("category", "colour", "shop", "in_stock", "article_type", "product_id", "group_id")
 _TEXTS = ("shop", "article_type", "product_id", "group_id")
@@ -34,6 +35,18 @@ _TEXTS = ("shop", "article_type", "product_id", "group_id")
 def parse_where(conditions: Sequence[str]) -> Filter:
     """Return the filter of `--where` strings, all of which must hold. Raises FilterError."""
     return Filter(tuple(part for text in conditions for part in _parts(_Reader(text).read())))
+
+
+def condition_text(field: str, value: str) -> str | None:
+    """Return the `--where` string of the products whose field has a value, None where none can say it."""
+    text = f"{field}={value}" if _PLAIN.fullmatch(value) else f'{field}="{value}"'
+    try:
+        read = parse_where([text]).conditions
+    except FilterError:
+        return None
+    (first, *rest) = read
+    same = isinstance(first, Condition) and first.field == field and len(first.values) == 1 and not rest
+    return text if same else None
 
 
 def _parts(node: Node) -> tuple[Node, ...]:

@@ -1,0 +1,121 @@
+"""Which hits an item gets: nearest products that meet filters, alike enough, by the shop's rules, page by page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.errors import UsageError
+from twinset.rules import DEFAULT_SHOP, Rules, Search, apply_rules, load_rules, scope
+from twinset.store import Filter, Key, Store, parse_where
+from twinset.store.facets import check_facets
+from twinset.store.filters import Condition
+from twinset.types import Facet, Hit
+
+MOST_HITS = 10_000  # that can be paged through
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some hits of one item."""
+
+    hits: tuple[Hit, ...]
+    next_offset: int | None = None  # None: these are the last
+    facets: tuple[Facet, ...] = ()
+    plan: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which hits are asked for. Raises UsageError for what can't be."""
+
+    k: int = 24
+    offset: int = 0  # hits to leave out, shown before
+    min_score: float = 0.0
+    where: Sequence[str] = ()  # CONTRACT's filter strings
+    shop: str | None = None  # None: all shops, by the rules of the shop `default`
+    facets: Sequence[str] = ()  # fields to count
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        last = MOST_HITS - self.k
+        _check("k", 1 <= self.k <= MOST_HITS, f"a whole number from 1 to {MOST_HITS}", self.k)
+        _check("offset", 0 <= self.offset <= last, f"a whole number from 0 to {last}", self.offset)
+        _check("min_score", 0 <= self.min_score <= 1, "a number from 0 to 1", self.min_score)
+        check_facets(self.facets)
+        parse_where(self.where)
+
+
+class Ranking:
+    """The filter and the rules that a search of a store goes by, loaded once."""
+
+    def __init__(self, store: Store, wanted: Wanted) -> None:
+        self.store, self.wanted = store, wanted
+        self.shop = wanted.shop or DEFAULT_SHOP
+        self.rules: Rules = load_rules(store, self.shop)
+        own = () if wanted.shop is None else (Condition("shop", "=", (wanted.shop,)),)
+        self.filter = Filter(own) & parse_where(wanted.where) & scope(self.rules, self.shop)
+
+    def pages(self, search: Search) -> list[tuple[tuple[Hit, ...], int | None]]:
+        """Return each item's page, and the offset of its next."""
+
+        def alike(more: Filter, k: int) -> list[list[Hit]]:
+            found = search(self.filter & more, k)
+            return [[hit for hit in hits if hit.score >= self.wanted.min_score] for hits in found]
+
+        start, end = self.wanted.offset, self.wanted.offset + self.wanted.k
+        found = apply_rules(self.rules, self.shop, alike, end + 1)
+        return [(tuple(hits[start:end]), end if len(hits) > end and end < MOST_HITS else None) for hits in found]
+
+    def explain(self, category: str | None) -> str:
+        """Return in a line how a search is answered."""
+        plan, described = self.store.plan(category, self.filter), self.rules.describe()
+        searches = len(self.rules.moves) + 1 + bool(self.rules.pin)
+        word = "search" if searches == 1 else "searches"
+        return f"{plan}; rules of shop {self.shop}: {described}, {searches} {word}" if described else plan
+
+
+def find_hits(
+    store: Store, embeddings: NDArray[np.float32], categories: Sequence[str | None], wanted: Wanted
+) -> list[Page]:
+    """Return for each of (N, 256) unit vectors its page of hits, searched within its category, None for all."""
+    ranking = Ranking(store, wanted)
+    found = ranking.pages(lambda filter, k: store.search(embeddings, k, categories, filter))
+    facets = {
+        category: tuple(store.facets(category, ranking.filter, wanted.facets)) if wanted.facets else ()
+        for category in set(categories)
+    }
+    return [
+        Page(hits, after, facets[category], ranking.explain(category) if wanted.explain else "")
+        for (hits, after), category in zip(found, categories, strict=True)
+    ]
+
+
+def similar_page(store: Store, key: Key, wanted: Wanted) -> Page:
+    """Return a page of other products most like one of the store's, by their best pair of items. Raises NotFound.
+
+    They are of the categories its items have; a product of no category is compared with all.
+    """
+    ranking = Ranking(store, wanted)
+    items = store.get(key.product_id, key.shop).items
+    embeddings, categories = np.stack([item.embedding for item in items]), [item.category for item in items]
+
+    def search(filter: Filter, k: int) -> list[list[Hit]]:
+        best: dict[tuple[str, bool, str], Hit] = {}
+        found = store.search(embeddings, k, categories, filter, exclude=key)
+        ranked = sorted((hit for hits in found for hit in hits), key=lambda hit: (-hit.score, hit.product_id))
+        for hit in ranked:
+            best.setdefault(hit.one_hit, hit)
+        return [list(best.values())[:k]]
+
+    ((hits, after),) = ranking.pages(search)
+    plans = [ranking.explain(category) for category in dict.fromkeys(categories)] if wanted.explain else []
+    return Page(hits, after, plan="; ".join(plans))
+
+
+def _check(field: str, holds: bool, expected: str, found: object) -> None:
+    if not holds:
+        raise UsageError(
+            f"{field}: expected {expected}, found {found}", field=field, expected=expected, found=str(found)
+        )
