@@ -52,6 +52,15 @@ def new_uri(store_kind: str, request: pytest.FixtureRequest) -> Callable[[Path],
     return lambda folder: f"{server.uri}/t{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A real Chromium, ended with the module: its driver keeps an event loop running meanwhile."""
+    from browsing import start_chromium
+
+    with start_chromium() as browser:
+        yield browser
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command did."""

@@ -1,304 +1,276 @@
-// The page over the public API: a photo in, its items, and each item's products.
-import { Crop } from "/page/crop.js";
-import { language, setLanguage, translate, word } from "/page/i18n.js";
+// The shopper's page: a photo in, its pieces, each piece's products. State is here; what is drawn is in the other files.
+import { Problem, call, forgetKey, hasKey, search, setKey, similar, tell } from "/page/api.js";
+import { $, h } from "/page/dom.js";
+import { Filters } from "/page/filters.js";
+import { Visit } from "/page/history.js";
+import { keepLanguage, language, speak, word } from "/page/i18n.js";
+import { takePhotos } from "/page/intake.js";
+import { Results } from "/page/results.js";
+import { Stage } from "/page/stage.js";
+import { setColours } from "/page/swatches.js";
 
-const $ = (id) => document.getElementById(id);
-const SWATCHES = {
-  black: "#161616", white: "#ffffff", grey: "#8d9299", beige: "#dcc9a6", brown: "#6f4a2d", red: "#c62828", pink: "#ee8fb1", orange: "#ef7d1a",
-  yellow: "#f2cf2f", green: "#3b8a47", blue: "#2d62b8", purple: "#7b4397", multicolour: "conic-gradient(#c62828, #f2cf2f, #3b8a47, #2d62b8, #c62828)",
-};
-let shop = { categories: {}, colours: {}, samples: [], max_bytes: 20e6 };
-let photo = null; // {file} or {url}
-let answer = null; // of the last search over all items
-let chosen = null; // index of an item, or "box"
-let boxAnswer = null;
-let ticket = 0; // answers that come late are for another question
+const K = 36;
+let shop = { categories: {}, colours: {}, samples: [] };
+let photo = null; // {blob} or {url}, and imageId once the service holds it
+let answer = null; // of the search over the whole photo
+let chosen = null; // an item's number; null: the shopper's own area
+let area = null; // that area, in pixels
+let product = null; // the product whose like is shown, over what the photo gave
+let shown = null; // {item, hits, from, cursor}
+let asking = new AbortController();
+let isReady;
+const ready = new Promise((resolve) => (isReady = resolve)); // a photo may come in before the shop is known
 
-const crop = new Crop($("stage"), $("crop"), () => searchBox());
+const stage = new Stage({ onChoose: choose, onCrop: searchArea });
+const results = new Results({ onMore: likeProduct });
+const filters = new Filters({ onChange: refine });
+const visit = new Visit({ onOpen: open });
 
-async function ask(fields) {
-  const form = new FormData();
-  if (photo.file) form.append("photo", photo.file);
-  else form.append("url", photo.url);
-  for (const [name, value] of fields) form.append(name, value);
-  let response;
-  try {
-    response = await fetch("/v1/search", { method: "POST", body: form });
-  } catch {
-    throw new Error(word("offline"));
-  }
-  const body = await response.json();
-  if (!response.ok) throw new Error(body.detail || body.title);
-  return body;
-}
-
-function filters() {
-  const fields = [];
-  const colours = [...document.querySelectorAll("#colours input:checked")].map((input) => input.value);
-  if (colours.length) fields.push(["where", `colour=${colours.join(",")}`]);
-  if ($("low").value) fields.push(["where", `price>=${$("low").value}`]);
-  if ($("high").value) fields.push(["where", `price<=${$("high").value}`]);
-  if ($("stock").checked) fields.push(["where", "in_stock=true"]);
-  return fields;
-}
-
-async function run(question, done) {
-  const mine = ++ticket;
+/** Run a question to the service and draw its answer, unless another has been asked meanwhile. */
+async function ask(question, draw) {
+  asking.abort();
+  const mine = (asking = new AbortController());
   $("error").hidden = true;
-  $("status").textContent = word("searching");
+  $("status").textContent = word("looking");
+  document.body.dataset.state = "asking";
   try {
-    const result = await question();
-    if (mine === ticket) done(result);
+    const result = await question(mine.signal);
+    if (mine !== asking) return;
+    draw(result);
+    document.body.dataset.state = "done";
   } catch (problem) {
-    if (mine !== ticket) return;
-    $("status").textContent = "";
-    $("error").textContent = `${word("failed")}: ${problem.message}`;
-    $("error").hidden = false;
+    if (mine !== asking || problem.name === "AbortError") return;
+    document.body.dataset.state = "failed";
+    fail(problem, () => ask(question, draw));
   }
+}
+
+function fail(problem, again) {
+  if (!(problem instanceof Problem)) console.error(problem);
+  const { status } = problem;
+  const known = { 0: "offline", 404: "gone", 413: "tooLarge", 415: "notPhoto", 429: "busy", 503: "busy" }[status];
+  $("status").textContent = "";
+  results.clear();
+  $("error-text").textContent = known ? word(known, { n: Math.floor(shop.max_bytes / 1e6) }) : problem.message;
+  $("again").hidden = ![0, 429, 503].includes(status);
+  $("again").onclick = again;
+  $("error").hidden = false;
+  if (status === 401) askForKey(true);
 }
 
 function open(next) {
-  photo = next;
-  answer = boxAnswer = null;
-  chosen = null;
-  crop.hide();
-  $("filters").reset();
-  const image = $("photo");
-  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
-  image.src = next.file ? URL.createObjectURL(next.file) : next.url;
-  run(() => ask([]), (result) => {
-    answer = result;
-    chosen = result.items.length ? 0 : null;
-    $("start").hidden = true;
-    $("found").hidden = false;
-    draw();
-    if (chosen === null) ownCrop(true);
+  photo = { ...next };
+  answer = area = product = shown = null;
+  filters.forget();
+  $("words-text").value = "";
+  $("start").hidden = true;
+  $("found").hidden = false;
+  $("items").replaceChildren();
+  $("refine").hidden = true;
+  heading("");
+  results.wait();
+  scrollTo({ top: 0 });
+  const source = next.url ?? URL.createObjectURL(next.blob);
+  const drawn = stage.open(source);
+  ask(async (signal) => {
+    const found = await search(photo, [["k", K]], signal);
+    await drawn;
+    return found;
+  }, (found) => {
+    answer = found;
+    stage.setSize(found.width, found.height);
+    visit.add(photo, stage.image);
+    if (found.items.length) choose(0);
+    else nothing();
     $("result-title").focus({ preventScroll: true });
   });
 }
 
-function name(item) {
-  return item && item.category ? shop.categories[item.category]?.[language] || item.category : word("everything");
+function nothing() {
+  chosen = null;
+  stage.show([], null, null, nameOf);
+  results.clear();
+  heading(word("nothing"));
+  $("status").textContent = word("nothing");
+  results.note("nothing", "nothingHelp");
 }
 
-function current() {
-  if (chosen === "box") return boxAnswer?.items[0];
-  return chosen === null ? null : answer.items[chosen];
-}
-
-function draw() {
-  if (!answer) return;
-  $("photo").alt = word("photo");
-  $("crop").setAttribute("aria-label", word("boxHelp"));
-  $("status").textContent = answer.items.length ? word("found", answer.items.length) : word("nothing");
-  $("boxes").replaceChildren(...(crop.box ? [] : answer.items.map(boxButton)));
-  $("items").replaceChildren(...answer.items.map(itemButton));
-  const item = current();
-  $("result-title").textContent = item ? word("like", name(item)) : "";
-  $("filters").hidden = !item;
-  const cards = item ? item.hits.map(card) : [];
-  $("hits").replaceChildren(...cards);
-  if (item && !cards.length) $("status").textContent = word("noHits");
-  $("own-crop").setAttribute("aria-pressed", Boolean(crop.box));
-  $("search-crop").hidden = !crop.box;
-}
-
-function boxButton(item, i) {
-  const button = document.createElement("button");
-  const [x1, y1, x2, y2] = item.box;
-  const { width, height } = answer;
-  button.type = "button";
-  button.tabIndex = -1; // the list below the photo is the one to tab through
-  button.setAttribute("aria-hidden", "true");
-  button.setAttribute("aria-pressed", chosen === i);
-  Object.assign(button.style, { left: `${(x1 / width) * 100}%`, top: `${(y1 / height) * 100}%`, width: `${((x2 - x1) / width) * 100}%`, height: `${((y2 - y1) / height) * 100}%`, zIndex: 1000 - Math.round(((x2 - x1) * (y2 - y1) * 900) / (width * height)) });
-  const label = document.createElement("span");
-  label.textContent = i + 1;
-  button.append(label);
-  button.onclick = () => choose(i);
-  return button;
-}
-
-function itemButton(item, i) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "button";
-  button.setAttribute("aria-pressed", chosen === i);
-  button.append(`${i + 1} ${name(item)} `, ...item.colours.slice(0, 2).map(swatch));
-  button.onclick = () => choose(i);
-  return button;
+function nameOf(item) {
+  return shop.categories[item?.category]?.[language] ?? item?.category ?? word("areaName");
 }
 
 function choose(i) {
   chosen = i;
-  crop.hide();
-  draw();
+  area = product = null;
+  filters.forget();
+  $("words-text").value = "";
+  const item = answer.items[i];
+  stage.show(answer.items, i, null, nameOf);
+  show(item, answer.search_id, i, true);
 }
 
-function swatch(colour) {
-  const dot = document.createElement("span");
-  dot.className = "swatch";
-  dot.style.background = SWATCHES[colour.name] || "none";
-  dot.title = shop.colours[colour.name]?.[language] || colour.name;
-  return dot;
+function searchArea(box) {
+  area = box;
+  chosen = product = null;
+  filters.forget();
+  stage.show(answer.items, null, area, nameOf);
+  requery(true);
 }
 
-function card(hit) {
-  const entry = document.createElement("li");
-  const safe = hit.url && /^https?:/.test(hit.url);
-  const node = document.createElement(safe ? "a" : "div");
-  node.className = "card";
-  if (safe) Object.assign(node, { href: hit.url, target: "_blank", rel: "noopener" });
-  const image = Object.assign(new Image(), { src: hit.image, alt: "", loading: "lazy" });
-  const text = document.createElement("div");
-  const title = document.createElement("h3");
-  title.textContent = hit.title || hit.product_id;
-  const price = document.createElement("span");
-  price.className = "price";
-  price.textContent = hit.price === null ? "" : money(hit);
-  const facts = document.createElement("div");
-  facts.className = "facts";
-  const colours = document.createElement("span");
-  colours.append(...hit.colours.slice(0, 3).map(swatch));
-  const match = Object.assign(document.createElement("meter"), { min: 0, max: 1, value: hit.score, title: `${word("match")} ${Math.round(hit.score * 100)} %` });
-  match.setAttribute("aria-label", match.title);
-  facts.append(colours, match);
-  text.append(title, price, facts);
-  node.append(image, text);
-  entry.append(node);
-  return entry;
+function refine() {
+  requery(false);
 }
 
-function money(hit) {
-  try {
-    return new Intl.NumberFormat(language, hit.currency ? { style: "currency", currency: hit.currency } : {}).format(hit.price);
-  } catch {
-    return `${hit.price} ${hit.currency || ""}`;
+/** Ask again for what is chosen, with the filters and words as they are. `fresh`: the filters count anew. */
+function requery(fresh) {
+  results.wait();
+  if (product) {
+    const hit = product;
+    return ask(() => similar(hit.product_id, hit.shop, filters.where(), K), (found) => show({ hits: found.hits }, undefined, undefined, fresh));
   }
+  const item = chosen === null ? null : answer.items[chosen];
+  const box = area ?? item?.box ?? [0, 0, answer.width, answer.height];
+  const fields = [["k", K], ["box", box.map((side) => side.toFixed(1)).join(",")]];
+  if (item?.category) fields.push(["category", item.category]);
+  const words = $("words-text").value.trim();
+  if (words) fields.push(["words", words]);
+  for (const condition of filters.where()) fields.push(["where", condition]);
+  ask((signal) => search(photo, fields, signal), (found) => show(found.items[0], found.search_id, 0, fresh));
 }
 
-function ownCrop(on) {
-  if (!on) {
-    crop.hide();
-    if (chosen === "box") chosen = answer.items.length ? 0 : null;
-  } else {
-    const item = current();
-    const { width: w, height: h } = answer;
-    crop.show(item ? [item.box[0] / w, item.box[1] / h, item.box[2] / w, item.box[3] / h] : [0.25, 0.25, 0.75, 0.75]);
-  }
-  draw();
+function show(item, searchId, itemNo, fresh) {
+  shown = { item, from: { search_id: searchId, item_no: searchId && itemNo }, cursor: item.next_cursor };
+  results.show(item.hits, { from: shown.from, far: product ? 0 : shop.miss_score ?? 0 });
+  if (fresh) filters.count(item.hits);
+  $("refine").hidden = false;
+  $("more").hidden = !item.next_cursor;
+  heading(product ? word("likeProduct", { name: product.title || product.product_id }) : item.category ? word("like", { name: nameOf(item).toLocaleLowerCase(language) }) : word("likeArea"));
+  $("back").hidden = !product;
+  $("words").hidden = !shop.words || Boolean(product);
+  $("status").textContent = word("count", { n: item.hits.length });
 }
 
-function searchBox() {
-  const { width: w, height: h } = answer;
-  const [x1, y1, x2, y2] = crop.box;
-  const box = [x1 * w, y1 * h, x2 * w, y2 * h].map((side) => side.toFixed(1)).join(",");
-  run(() => ask([["box", box], ...filters()]), (result) => {
-    boxAnswer = result;
-    chosen = "box";
-    draw();
-    $("status").textContent = word("shown", result.items[0]?.hits.length || 0);
+function heading(text) {
+  $("result-title").textContent = text || word("looking");
+}
+
+function likeProduct(hit) {
+  tell({ type: "click", product_id: hit.product_id, position: shown.item.hits.indexOf(hit), ...shown.from });
+  product = hit;
+  filters.forget();
+  requery(true);
+  $("result-title").focus();
+  $("result-side").scrollIntoView({ block: "nearest" });
+}
+
+function more() {
+  const { item, from, cursor } = shown;
+  ask((signal) => search(photo, [["k", K], ["cursor", cursor], ...filters.where().map((text) => ["where", text])], signal), (found) => {
+    const [next] = found.items;
+    const hits = next?.hits ?? [];
+    item.hits = [...item.hits, ...hits];
+    shown.cursor = next?.next_cursor;
+    results.show(hits, { from, far: 0, add: true });
+    $("more").hidden = !shown.cursor;
+    $("status").textContent = word("count", { n: item.hits.length });
   });
 }
 
-function refresh() {
-  if (!answer) return;
-  if (chosen === "box") return searchBox();
-  run(() => ask(filters()), (result) => {
-    answer = result;
-    if (chosen === null || chosen >= result.items.length) chosen = result.items.length ? 0 : null;
-    draw();
-    if (current()?.hits.length) $("status").textContent = word("shown", current().hits.length);
-  });
-}
-
-function colourChoices() {
-  $("colours").replaceChildren(...Object.keys(shop.colours).map((colour) => {
-    const label = document.createElement("label");
-    const input = Object.assign(document.createElement("input"), { type: "checkbox", value: colour });
-    input.setAttribute("aria-label", shop.colours[colour][language]);
-    input.onchange = refresh;
-    label.append(input, swatch({ name: colour }));
-    return label;
-  }));
-}
-
-function samples() {
-  $("samples").hidden = !shop.samples.length;
-  $("samples").querySelector("ul").replaceChildren(...shop.samples.map((url, i) => {
-    const entry = document.createElement("li");
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(Object.assign(new Image(), { src: url, alt: word("tryOne", i + 1) }));
-    button.onclick = async () => open({ file: await (await fetch(url)).blob() });
-    entry.append(button);
-    return entry;
-  }));
-}
-
-function take(file) {
-  if (file) open({ file });
-}
-
-for (const id of ["file", "camera"]) {
-  $(id).onchange = (event) => {
-    take(event.target.files[0]);
-    event.target.value = "";
-  };
-}
-$("link").onsubmit = (event) => {
-  event.preventDefault();
-  open({ url: $("address").value });
-};
-$("filters").onsubmit = (event) => {
-  event.preventDefault();
-  refresh();
-};
-$("stock").onchange = refresh;
-$("own-crop").onclick = () => ownCrop(!crop.box);
-$("search-crop").onclick = searchBox;
-$("another").onclick = () => {
-  ticket++;
+function start() {
+  asking.abort();
+  photo = answer = null;
   $("found").hidden = true;
   $("start").hidden = false;
+  $("error").hidden = true;
   $("status").textContent = "";
-  $("file").focus();
-};
-addEventListener("paste", (event) => take([...event.clipboardData.files].find((file) => file.type.startsWith("image/"))));
-addEventListener("dragover", (event) => {
-  event.preventDefault();
-  $("drop").classList.add("over");
+  document.body.dataset.state = "start";
+  $("headline").focus();
+}
+
+function drawSamples() {
+  $("samples").hidden = !shop.samples.length;
+  $("sample-list").replaceChildren(...shop.samples.map((url, i) => h("li", {},
+    h("button", { type: "button", className: "shot", on: { click: () => openSample(url) } }, h("img", { src: url, alt: word("sample", { n: i + 1 }), width: 120, height: 180 })))));
+}
+
+async function openSample(url) {
+  const response = await fetch(url);
+  open({ blob: await response.blob() });
+}
+
+/** Draw everything with the language's words; what was asked stays. */
+function redraw() {
+  drawSamples();
+  visit.draw();
+  if (!answer) return;
+  if (!shown) return nothing();
+  const { item, from } = shown;
+  stage.show(answer.items, chosen, area, nameOf);
+  show(item, from.search_id, from.item_no, false);
+  filters.draw();
+}
+
+function askForKey(wrong) {
+  forgetKey();
+  $("found").hidden = true;
+  $("start").hidden = true;
+  $("sign-in").hidden = false;
+  $("error").hidden = !wrong;
+  if (wrong) $("error-text").textContent = word("keyWrong");
+  $("key").focus();
+}
+
+/** Learn what there is to know of the shop; a service that is starting is waited for. */
+async function begin() {
+  await speak(language);
+  for (let pause = 250; ; pause = Math.min(pause * 1.5, 4000)) {
+    try {
+      shop = await call("/v1/shop");
+      break;
+    } catch (problem) {
+      if (problem.status === 401) return askForKey(hasKey());
+      if (![0, 503].includes(problem.status)) return fail(problem);
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+  setColours(shop.colours);
+  $("sign-in").hidden = true;
+  $("start").hidden = false;
+  $("error").hidden = true;
+  redraw();
+  document.body.dataset.ready = "true";
+  isReady();
+}
+
+takePhotos((next) => ready.then(() => open(next)));
+$("another").addEventListener("click", start);
+$("area").addEventListener("click", () => stage.select());
+$("back").addEventListener("click", () => {
+  product = null;
+  filters.forget();
+  if (chosen === null) requery(true);
+  else choose(chosen);
+  $("result-title").focus();
 });
-addEventListener("dragleave", () => $("drop").classList.remove("over"));
-addEventListener("drop", (event) => {
+$("more").addEventListener("click", more);
+$("words").addEventListener("submit", (event) => {
   event.preventDefault();
-  $("drop").classList.remove("over");
-  take(event.dataTransfer.files[0]);
+  refine();
+});
+$("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  setKey($("key").value.trim());
+  begin();
+});
+$("theme").addEventListener("click", () => {
+  const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
+  localStorage.setItem("theme", (document.documentElement.dataset.theme = dark ? "light" : "dark"));
 });
 for (const button of document.querySelectorAll("[data-language]")) {
-  button.onclick = () => {
-    setLanguage(button.dataset.language);
-    colourChoices();
-    samples();
-    draw();
-  };
+  button.addEventListener("click", async () => {
+    keepLanguage(button.dataset.language);
+    await speak(button.dataset.language);
+    redraw();
+  });
 }
-
-async function begin() {
-  translate();
-  for (let left = 60; left; left--) {
-    try {
-      const response = await fetch("/v1/shop");
-      if (response.ok) {
-        shop = await response.json();
-        break;
-      }
-    } catch { /* not up yet */ }
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  colourChoices();
-  samples();
-  document.body.dataset.ready = "true";
-}
-
 begin();

@@ -1,91 +1,117 @@
-// The shopper's own box on the photo: drawn, moved and resized by pointer or keyboard. Boxes are x1 y1 x2 y2 in shares of the photo.
-const MIN = 0.03;
+// The box a shopper moves and resizes by mouse, finger or keyboard. Boxes are x1 y1 x2 y2 in shares of the photo.
+import { h } from "/page/dom.js";
+
+const MIN = 0.04; // of the photo's sides
+const STEP = 0.02; // an arrow key's
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 export class Crop {
-  constructor(stage, node, onSearch) {
-    this.stage = stage;
-    this.node = node;
-    this.box = null;
-    for (const corner of ["nw", "ne", "sw", "se"]) {
-      const handle = document.createElement("i");
-      handle.dataset.corner = corner;
-      node.append(handle);
-    }
-    stage.addEventListener("pointerdown", (event) => this.start(event));
-    node.addEventListener("keydown", (event) => this.key(event, onSearch));
+  /** `onChange(box)` follows the box, `onDone(box)` is told once a change is over. */
+  constructor(stage, { onChange, onDone }) {
+    Object.assign(this, { stage, onChange, onDone, box: null });
+    this.grip = h("button", { type: "button", className: "grip", hidden: true });
+    this.handles = ["nw", "ne", "sw", "se", "move"].map((part) => h("i", { className: "handle", data: { part }, hidden: true, aria: { hidden: true } }));
+    stage.append(this.grip, ...this.handles);
+    this.grip.addEventListener("pointerdown", (event) => event.pointerType !== "touch" && this.drag(event, "move"));
+    this.grip.addEventListener("click", (event) => event.detail === 0 && this.onDone(this.box)); // Enter, not a press
+    this.grip.addEventListener("keydown", (event) => this.key(event));
+    for (const handle of this.handles) handle.addEventListener("pointerdown", (event) => this.drag(event, handle.dataset.part));
   }
 
   show(box) {
     this.box = box;
-    this.stage.classList.add("cropping");
-    this.draw();
+    const [x1, y1, x2, y2] = box.map((side) => side * 100);
+    this.grip.hidden = false;
+    Object.assign(this.grip.style, { left: `${x1}%`, top: `${y1}%`, width: `${x2 - x1}%`, height: `${y2 - y1}%` });
+    this.grip.style.zIndex = layer(box);
+    for (const handle of this.handles) {
+      const { part } = handle.dataset;
+      handle.hidden = false;
+      handle.style.left = `${part === "move" ? (x1 + x2) / 2 : part.includes("w") ? x1 : x2}%`;
+      handle.style.top = `${part === "move" ? (y1 + y2) / 2 : part.includes("n") ? y1 : y2}%`;
+    }
+    this.onChange(box);
   }
 
   hide() {
     this.box = null;
-    this.node.hidden = true;
-    this.stage.classList.remove("cropping");
+    for (const node of [this.grip, ...this.handles]) node.hidden = true;
+    this.onChange(null);
   }
 
-  draw() {
+  /** Begin a box of one's own where a mouse goes down beside every item. */
+  draw(event) {
+    if (event.button !== 0 || event.pointerType === "touch") return;
+    const [x, y] = this.at(event);
+    this.follow(event, ([nextX, nextY]) => ordered(x, y, nextX, nextY));
+  }
+
+  drag(event, part) {
+    if (event.button !== 0) return;
+    const before = [...this.box];
+    const from = this.at(event);
+    this.follow(event, ([x, y]) => (part === "move" ? moved(before, x - from[0], y - from[1]) : resized(before, part, x, y)));
+  }
+
+  /** Follow a pointer until it is let go; where the browser takes it to scroll, all is as it was. */
+  follow(event, boxAt) {
+    event.preventDefault();
+    const before = this.box;
+    const ending = new AbortController();
+    let changed = false;
+    const listen = (name, listener) => addEventListener(name, (next) => next.pointerId === event.pointerId && listener(next), { signal: ending.signal });
+    listen("pointermove", (next) => {
+      const box = boxAt(this.at(next));
+      if (!isBox(box)) return;
+      changed = true;
+      this.show(box);
+    });
+    listen("pointerup", () => {
+      ending.abort();
+      if (changed) this.onDone(this.box);
+    });
+    listen("pointercancel", () => {
+      ending.abort();
+      if (before) this.show(before);
+    });
+  }
+
+  key(event) {
+    const step = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
+    if (!step) return;
+    event.preventDefault();
     const [x1, y1, x2, y2] = this.box;
-    this.node.hidden = false;
-    Object.assign(this.node.style, { left: `${x1 * 100}%`, top: `${y1 * 100}%`, width: `${(x2 - x1) * 100}%`, height: `${(y2 - y1) * 100}%` });
+    const box = event.shiftKey ? [x1, y1, clamp(x2 + step[0], x1 + MIN, 1), clamp(y2 + step[1], y1 + MIN, 1)] : moved(this.box, ...step);
+    this.show(box);
   }
 
   at(event) {
     const frame = this.stage.getBoundingClientRect();
     return [clamp((event.clientX - frame.left) / frame.width, 0, 1), clamp((event.clientY - frame.top) / frame.height, 0, 1)];
   }
+}
 
-  start(event) {
-    if (!this.box) return;
-    event.preventDefault();
-    const from = this.at(event);
-    const before = [...this.box];
-    const corner = event.target.dataset.corner;
-    const inside = event.target === this.node;
-    const move = (next) => {
-      const [x, y] = this.at(next);
-      if (corner) {
-        const box = [...before];
-        box[corner.includes("w") ? 0 : 2] = x;
-        box[corner.includes("n") ? 1 : 3] = y;
-        this.set(box);
-      } else if (inside) {
-        const dx = clamp(x - from[0], -before[0], 1 - before[2]);
-        const dy = clamp(y - from[1], -before[1], 1 - before[3]);
-        this.set([before[0] + dx, before[1] + dy, before[2] + dx, before[3] + dy]);
-      } else this.set([from[0], from[1], x, y]);
-    };
-    const stop = () => {
-      removeEventListener("pointermove", move);
-      removeEventListener("pointerup", stop);
-      removeEventListener("pointercancel", stop);
-    };
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", stop);
-    addEventListener("pointercancel", stop);
-  }
+/** Return the z-index of a box: smaller ones lie above those they are in. */
+export function layer([x1, y1, x2, y2]) {
+  return 1 + Math.round((1 - clamp((x2 - x1) * (y2 - y1), 0, 1)) * 100);
+}
 
-  set([ax, ay, bx, by]) {
-    const [x1, x2] = [Math.min(ax, bx), Math.max(ax, bx)];
-    const [y1, y2] = [Math.min(ay, by), Math.max(ay, by)];
-    if (x2 - x1 < MIN || y2 - y1 < MIN) return;
-    this.box = [x1, y1, x2, y2];
-    this.draw();
-  }
+function ordered(ax, ay, bx, by) {
+  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
+}
 
-  key(event, onSearch) {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (event.key === "Enter") onSearch();
-    if (!step) return;
-    event.preventDefault();
-    let [x1, y1, x2, y2] = this.box;
-    const [dx, dy] = [step[0] * 0.02, step[1] * 0.02];
-    if (event.shiftKey) [x2, y2] = [clamp(x2 + dx, x1 + MIN, 1), clamp(y2 + dy, y1 + MIN, 1)];
-    else if (x1 + dx >= 0 && x2 + dx <= 1 && y1 + dy >= 0 && y2 + dy <= 1) [x1, y1, x2, y2] = [x1 + dx, y1 + dy, x2 + dx, y2 + dy];
-    this.set([x1, y1, x2, y2]);
-  }
+function moved([x1, y1, x2, y2], dx, dy) {
+  const [x, y] = [clamp(dx, -x1, 1 - x2), clamp(dy, -y1, 1 - y2)];
+  return [x1 + x, y1 + y, x2 + x, y2 + y];
+}
+
+function resized(before, corner, x, y) {
+  const box = [...before];
+  box[corner.includes("w") ? 0 : 2] = x;
+  box[corner.includes("n") ? 1 : 3] = y;
+  return ordered(...box);
+}
+
+function isBox([x1, y1, x2, y2]) {
+  return x2 - x1 >= MIN && y2 - y1 >= MIN;
 }

@@ -1,0 +1,69 @@
+"""What the tests in a real Chromium share: starting it, pages that may not complain, axe-core, the docs' pictures."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+TIMEOUT_MS = 30_000  # a busy machine fails no test
+DESKTOP = {"viewport": {"width": 1360, "height": 860}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+PICTURES = os.environ.get("TWINSET_PICTURES")  # a folder: the docs' pictures are made anew there
+SERIOUS = ("serious", "critical")
+
+needs_chromium = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
+]
+
+
+@contextmanager
+def start_chromium() -> Iterator[Any]:
+    """Yield a browser."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def new_page(chromium: Any, **options: Any) -> Iterator[Any]:
+    """Yield a page in a context of its own; what it logs as an error fails the test."""
+    context = chromium.new_context(**{"locale": "en-GB", **DESKTOP, **options})
+    context.set_default_timeout(TIMEOUT_MS)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert problems == []
+
+
+def serious_problems(page: Any) -> list[str]:
+    """Return what axe-core finds that keeps people from using a page: the rule and the first node it is about."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.evaluate(
+        "Promise.all(document.getAnimations().map((one) => one.effect.getTiming().iterations === 1 && one.finished))"
+    )
+    violations = Axe().run(page).response["violations"]
+    return [f"{found['id']}: {found['nodes'][0]['html'][:200]}" for found in violations if found["impact"] in SERIOUS]
+
+
+def take_picture(page: Any, name: str, **options: Any) -> None:
+    """Write a picture for the docs, with few colours so that it stays small."""
+    from PIL import Image
+
+    file = Path(PICTURES or "") / f"{name}.png"
+    page.screenshot(path=file, **options)
+    with Image.open(file) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
