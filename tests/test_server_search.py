@@ -1,12 +1,14 @@
 """Searches over HTTP beyond the contract: by a product's picture, held photos, page by page, what hits say."""
 
 import base64
+import json
 
 import pytest
 from conftest import http_client, wait_until_ready
-from fakes import FakeModels
+from fakes import FakeModels, make_feed
 from test_contract_http import STREET_PNG, is_problem
 
+from twinset.indexing import index_feed
 from twinset.server.app import ServerSettings, create_app
 from twinset.server.http import write_cursor
 from twinset.shop import Shop
@@ -85,3 +87,94 @@ def test_a_hit_says_what_a_card_shows(client):
     hit = search(client, category="top", k=1).json()["items"][0]["hits"][0]
     assert hit.keys() >= {"shop", "url", "sale_price", "in_stock", "variants", "colours"}
     assert (hit["shop"], hit["in_stock"], hit["variants"], hit["colours"][0]["name"]) == ("default", True, 1, "red")
+
+
+# --- facets, thresholds, rules ----------------------------------------------------------------------------------------
+
+
+def test_an_items_facets_count_its_hits(client):
+    (item,) = search(client, category="top", k=2, facets=["in_stock", "price"]).json()["items"]
+    stock, price = item["facets"]
+    every = search(client, category="top", k=100).json()["items"][0]["hits"]
+    assert (stock["field"], stock["exact"]) == ("in_stock", True)
+    for value in stock["values"]:
+        kept = search(client, category="top", k=100, where=[value["where"]]).json()["items"][0]["hits"]
+        assert len(kept) == value["count"]
+    assert sum(value["count"] for value in stock["values"]) == sum(v["count"] for v in price["values"]) == len(every)
+    assert search(client, category="top", facets="in_stock,price", k=2).json()["items"][0]["facets"] == item["facets"]
+
+
+def test_facets_are_counted_without_a_photo(client):
+    facets = client.get("/v1/facets", params={"fields": "category", "where": "price<20"}).json()["facets"]
+    assert [facet["field"] for facet in facets] == ["category"]
+    assert {v["value"]: v["count"] for v in facets[0]["values"]}["top"] == 3
+    named = client.get("/v1/facets", params={"category": "top", "shop": "none"}).json()["facets"]
+    assert all(facet["values"] == [] for facet in named)
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [({"fields": "bogus"}, "facets"), ({"category": "sock"}, "category"), ({"where": "bogus=1"}, "where")],
+)
+def test_facets_that_can_not_be_counted_are_422(client, params, field):
+    assert is_problem(client.get("/v1/facets", params=params), 422, field)
+
+
+def test_hits_less_alike_than_asked_are_left_out(client):
+    (item,) = search(client, category="top", k=100).json()["items"]
+    scores = [hit["score"] for hit in item["hits"]]
+    (kept,) = search(client, category="top", k=100, min_score=scores[2]).json()["items"]
+    assert len(kept["hits"]) == sum(score >= scores[2] for score in scores) < len(scores)
+    assert is_problem(search(client, min_score=2), 422, "min_score")
+
+
+@pytest.fixture
+def own_client(tmp_path):
+    """A service of a shop of its own, to write to."""
+    index_feed(make_feed(tmp_path, 30), tmp_path / "store", FakeModels())
+    models = FakeModels()
+    with http_client(create_app(lambda: Shop(models, open_store(tmp_path / "store", models.version)))) as c:
+        wait_until_ready(c)
+        c.folder = tmp_path / "store"
+        yield c
+
+
+PIN = {"pin": [{"product_id": "p025", "category": "top"}]}
+
+
+def test_rules_are_previewed_kept_and_removed(own_client):
+    before = ids(search(own_client, category="top", k=3).json()["items"][0])
+    assert own_client.get("/v1/rules").json()["rules"] == {"only_in_stock": False, "boost": [], "bury": [], "pin": []}
+    photo = base64.b64encode(STREET_PNG).decode()
+    form = {"photo": photo, "category": "top", "k": 3, "rules": PIN}
+    (item,) = own_client.post("/v1/rules/preview", json=form).json()["items"]
+    assert [hit["product_id"] for hit in item["hits_before"]] == before
+    assert ids(item)[0] == "p025" and item["hits"][0]["rule"] == "pinned" and "p025" not in before
+    assert ids(search(own_client, category="top", k=3).json()["items"][0]) == before
+    tag = own_client.get("/v1/rules").headers["etag"]
+    assert own_client.put("/v1/rules", json=PIN).json()["rules"]["pin"][0]["product_id"] == "p025"
+    assert own_client.get("/v1/rules").headers["etag"] != tag
+    assert ids(search(own_client, category="top", k=3).json()["items"][0]) == ids(item)
+    assert own_client.put("/v1/rules", json={}).status_code == 200
+    assert ids(search(own_client, category="top", k=3).json()["items"][0]) == before
+    entries = [json.loads(line) for line in (own_client.folder / "service" / "audit.jsonl").read_text().splitlines()]
+    assert [(entry["action"], entry["rules"]) for entry in entries] == [("rules.put", "1 pin"), ("rules.put", "")]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        pytest.param(b'{"pin": [{}]}', "rules.pin.0.product_id", id="pin-of-nothing"),
+        pytest.param(b'{"boost": [{"where": "bogus=1", "by": 0.1}]}', "rules.boost.0.where", id="no-filter"),
+        pytest.param(b'{"sink": []}', "rules.sink", id="unknown"),
+        pytest.param(b"[" * 100_000, "rules", id="deep"),
+        pytest.param(b"[]", "rules", id="list"),
+        pytest.param(b"\xff", "rules", id="bytes"),
+    ],
+)
+def test_rules_that_can_not_be_are_422(client, body, field):
+    assert is_problem(client.put("/v1/rules", content=body), 422, field)
+
+
+def test_a_search_takes_no_rules_of_its_own(client):
+    assert is_problem(search(client, rules=PIN), 422, "rules")

@@ -36,6 +36,7 @@ from twinset.cli_base import (
 from twinset.cli_config import config, read_config, serve_options
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_keys import keys
+from twinset.cli_learn import learn
 from twinset.cli_rules import rules
 from twinset.cli_train import train
 from twinset.errors import DataError, UsageError
@@ -308,6 +309,7 @@ cli.add_command(evaluate)
 cli.add_command(bench)
 cli.add_command(rules)
 cli.add_command(keys)
+cli.add_command(learn)
 cli.add_command(config)
 
 

@@ -245,6 +245,20 @@ def bench_load(
     run(photos, store, model, threads, clients, seconds, settings)
 
 
+@bench.command("learn")
+@click.option("--events", type=click.IntRange(100), default=5000, show_default=True, help="Clicks to learn from.")
+@click.option("--shoppers", type=click.IntRange(100), default=5000, show_default=True, help="New ones to judge by.")
+@click.option("--seed", default=0, show_default=True, help="Of all that is drawn.")
+def bench_learn(events: int, shoppers: int, seed: int) -> None:
+    """What learning from clicks brings simulated shoppers, with a taste and without.
+
+    Example: twinset bench learn --events 5000
+    """
+    from twinset.bench.shoppers import run
+
+    run(events, shoppers, seed)
+
+
 def _show(figures: dict[str, Any], header: Sequence[object], rows: Sequence[Sequence[object]], as_json: bool) -> None:
     if as_json:
         print_json(figures)

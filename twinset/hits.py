@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinset.errors import UsageError
+from twinset.ranking import POOL, load_ranker
 from twinset.rules import DEFAULT_SHOP, Rules, Search, apply_rules, load_rules, scope
 from twinset.store import Filter, Key, Store, parse_where
 from twinset.store.facets import check_facets
 from twinset.store.filters import Condition
-from twinset.types import Facet, Hit
+from twinset.types import Colour, Facet, Hit
 
 MOST_HITS = 10_000  # that can be paged through
 
@@ -37,6 +38,7 @@ class Wanted:
     shop: str | None = None  # None: all shops, by the rules of the shop `default`
     facets: Sequence[str] = ()  # fields to count
     explain: bool = False
+    rules: Rules | None = None  # in the place of the shop's own: for a look at them before they are kept
 
     def __post_init__(self) -> None:
         last = MOST_HITS - self.k
@@ -48,24 +50,31 @@ class Wanted:
 
 
 class Ranking:
-    """The filter and the rules that a search of a store goes by, loaded once."""
+    """The filter, the rules and the learned order that a search of a store goes by, loaded once."""
 
     def __init__(self, store: Store, wanted: Wanted) -> None:
         self.store, self.wanted = store, wanted
         self.shop = wanted.shop or DEFAULT_SHOP
-        self.rules: Rules = load_rules(store, self.shop)
+        self.rules: Rules = load_rules(store, self.shop) if wanted.rules is None else wanted.rules
+        self.ranker = load_ranker(store, self.shop)
         own = () if wanted.shop is None else (Condition("shop", "=", (wanted.shop,)),)
         self.filter = Filter(own) & parse_where(wanted.where) & scope(self.rules, self.shop)
 
-    def pages(self, search: Search) -> list[tuple[tuple[Hit, ...], int | None]]:
-        """Return each item's page, and the offset of its next."""
+    def pages(
+        self, search: Search, colours: Sequence[Sequence[Colour]] = ()
+    ) -> list[tuple[tuple[Hit, ...], int | None]]:
+        """Return each item's page, and the offset of its next. Items of known colours get the learned order."""
 
         def alike(more: Filter, k: int) -> list[list[Hit]]:
             found = search(self.filter & more, k)
             return [[hit for hit in hits if hit.score >= self.wanted.min_score] for hits in found]
 
         start, end = self.wanted.offset, self.wanted.offset + self.wanted.k
-        found = apply_rules(self.rules, self.shop, alike, end + 1)
+        if self.ranker is None or not colours:
+            found = apply_rules(self.rules, self.shop, alike, end + 1)
+        else:
+            deep = apply_rules(self.rules, self.shop, alike, max(end + 1, POOL))
+            found = [self.ranker.order(own, hits) for own, hits in zip(colours, deep, strict=True)]
         return [(tuple(hits[start:end]), end if len(hits) > end and end < MOST_HITS else None) for hits in found]
 
     def explain(self, category: str | None) -> str:
@@ -77,11 +86,18 @@ class Ranking:
 
 
 def find_hits(
-    store: Store, embeddings: NDArray[np.float32], categories: Sequence[str | None], wanted: Wanted
+    store: Store,
+    embeddings: NDArray[np.float32],
+    categories: Sequence[str | None],
+    wanted: Wanted,
+    colours: Sequence[Sequence[Colour]] = (),
 ) -> list[Page]:
-    """Return for each of (N, 256) unit vectors its page of hits, searched within its category, None for all."""
+    """Return for each of (N, 256) unit vectors its page of hits, searched within its category, None for all.
+
+    With each item's colours the hits come in the order that shoppers' clicks taught, if they did.
+    """
     ranking = Ranking(store, wanted)
-    found = ranking.pages(lambda filter, k: store.search(embeddings, k, categories, filter))
+    found = ranking.pages(lambda filter, k: store.search(embeddings, k, categories, filter), colours)
     facets = {
         category: tuple(store.facets(category, ranking.filter, wanted.facets)) if wanted.facets else ()
         for category in set(categories)

@@ -152,7 +152,7 @@ def _classes(rules: Rules, shop: str) -> list[tuple[Filter, str | None, float]]:
 def _merged(classes: Sequence[tuple[str | None, float, list[Hit]]], k: int) -> list[Hit]:
     if len(classes) == 1:
         return classes[0][2]
-    moved = [(hit.score + by, replace(hit, rule=name)) for name, by, hits in classes for hit in hits]
+    moved = [(hit.score + by, replace(hit, rule=name, moved=by)) for name, by, hits in classes for hit in hits]
     moved.sort(key=lambda pair: (-round(pair[0], 6), pair[1].product_id, pair[1].product.shop))
     best: dict[tuple[str, bool, str], Hit] = {}
     for _, hit in moved:

@@ -17,6 +17,7 @@ from twinset.types import Box, Detections, FoundItem, Image
 if TYPE_CHECKING:
     from twinset.describe.encoder import Described
     from twinset.models import Models
+    from twinset.rules import Rules
     from twinset.store import Store
 
 SAME_ITEM_IOU = 0.5  # a shopper's crop that overlaps a detection this much shows what was detected
@@ -46,6 +47,7 @@ def search_image(
     offset: int = 0,
     facets: Sequence[str] = (),
     explain: bool = False,
+    rules: "Rules | None" = None,
 ) -> list[FoundItem]:
     """Return the items in a photo, best first, each with up to `k` products of its category most like it.
 
@@ -53,10 +55,10 @@ def search_image(
     of the detection it overlaps, else of no category, and then all are searched, as they are for the `whole` photo.
     `where` are CONTRACT's filter strings. `shop` searches that shop alone, by its rules; None searches all, by the
     rules of the shop `default`. Hits score `min_score` or more; `offset` leaves out the first so many, which were shown
-    before. `facets` are fields to count hits by, and `explain` asks how the search is answered. Raises UsageError for
-    values that can't be.
+    before. `facets` are fields to count hits by, and `explain` asks how the search is answered. `rules` stand in the
+    place of the shop's own. Raises UsageError for values that can't be.
     """
-    wanted = Wanted(k, offset, min_score, where, shop, facets, explain)
+    wanted = Wanted(k, offset, min_score, where, shop, facets, explain, rules)
     if category is not None and category not in models.taxonomy.names:
         raise _usage("category", f"one of {', '.join(models.taxonomy.names)}", repr(category))
     if whole and (box is not None or category is not None):
@@ -80,7 +82,8 @@ def search_image(
         return []
     embeddings = np.stack([embedding for _, embedding in found])
     with stage("store"):
-        pages = find_hits(store, embeddings, [item.category for item, _ in found], wanted)
+        categories, colours = [item.category for item, _ in found], [item.colours for item, _ in found]
+        pages = find_hits(store, embeddings, categories, wanted, colours)
     return [
         replace(item, hits=page.hits, next_offset=page.next_offset, facets=page.facets, plan=page.plan)
         for (item, _), page in zip(found, pages, strict=True)

@@ -11,6 +11,7 @@ from twinset.types import Box, FoundItem, Hit, Image
 if TYPE_CHECKING:
     from twinset.indexing import IndexReport, Progress
     from twinset.models import Models
+    from twinset.rules import Rules
     from twinset.store import Store
 
 DEFAULT_STORE = "twinset-store"
@@ -59,6 +60,7 @@ class Shop:
         offset: int = 0,
         facets: Sequence[str] = (),
         explain: bool = False,
+        rules: "Rules | None" = None,
     ) -> list[FoundItem]:
         """Return the items in a photo, best first, each with up to `k` products most like it; see `search_image`."""
         from twinset.search import search_image
@@ -77,6 +79,7 @@ class Shop:
             offset=offset,
             facets=facets,
             explain=explain,
+            rules=rules,
         )
 
     def similar(

@@ -88,6 +88,7 @@ class Hit:
     variants: int = 1  # products of its group that could have been the hit, itself among them
     in_stock: bool = True  # one of these is
     rule: str | None = None  # the shop's that gave it its place: pinned, boosted or buried
+    moved: float = 0.0  # what a rule adds to its score for its place
 
     @property
     def product_id(self) -> str:

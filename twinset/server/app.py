@@ -15,9 +15,11 @@ from twinset.server.engine import Engine
 from twinset.server.middleware import ShopCors, Surround
 from twinset.server.problems import add_handlers
 from twinset.server.routes_events import add_event_routes
+from twinset.server.routes_facets import add_facet_routes
 from twinset.server.routes_jobs import add_job_routes
 from twinset.server.routes_page import add_page_routes
 from twinset.server.routes_products import add_product_routes
+from twinset.server.routes_rules import add_rule_routes
 from twinset.server.routes_search import add_search_routes
 from twinset.server.routes_service import add_service_routes
 from twinset.server.schemas import Problem
@@ -27,7 +29,7 @@ from twinset.shop import Shop
 __all__ = ["ServerSettings", "create_app"]
 
 GZIP_LEVEL = 4  # the highest levels take longer than they save on an answer's way
-_TAGS = ("search", "products", "events", "reports", "jobs", "shops", "models", "service")
+_TAGS = ("search", "products", "rules", "events", "reports", "jobs", "shops", "models", "service")
 
 
 def create_app(open_engine: Callable[[], Shop], settings: ServerSettings | None = None) -> FastAPI:
@@ -57,7 +59,9 @@ def create_app(open_engine: Callable[[], Shop], settings: ServerSettings | None 
     app.add_middleware(Surround, state=app.state)
     add_service_routes(app)
     add_search_routes(app)
+    add_facet_routes(app)
     add_product_routes(app)
+    add_rule_routes(app)
     add_event_routes(app)
     add_job_routes(app)
     add_page_routes(app, settings)

@@ -23,13 +23,20 @@ _SEARCH = {
         "description": "Conditions such as price<50, all of which must hold.",
         "example": ["price<50", "colour=blue"],
     },
+    "min_score": {"type": "number", "minimum": 0, "maximum": 1, "description": "Leave out hits less alike."},
+    "facets": {
+        "type": "array",
+        "items": _TEXT,
+        "description": "Fields to count hits by: category, colour, price, in_stock, article_type, tags, tags.NAME.",
+        "example": ["colour", "price"],
+    },
     "shop": {**_TEXT, "description": "Search this shop alone; a key searches its own in any case."},
 }
 
 
-def form_of(*, search: bool) -> dict[str, Any]:
+def form_of(*, search: bool, **more: Any) -> dict[str, Any]:
     """Return the OpenAPI description of the form of search or detect, as multipart and as JSON."""
-    fields = _PHOTO | (_SEARCH if search else {"min_score": {"type": "number", "minimum": 0, "maximum": 1}})
+    fields = _PHOTO | more | (_SEARCH if search else {"min_score": {"type": "number", "minimum": 0, "maximum": 1}})
     kinds = "JPEG, PNG, WebP, AVIF, GIF or BMP. Exactly one of photo, url, image_id and product_id."
     as_file = {"photo": {"type": "string", "format": "binary", "description": kinds}}
     as_text = {"photo": {"type": "string", "format": "byte", "description": f"Base64 of {kinds}"}}
@@ -53,6 +60,14 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+_RULES = {"$ref": "#/components/schemas/Rules"}
+_SOME_RULES = {
+    "only_in_stock": True,
+    "boost": [{"where": "tags.season=summer", "by": 0.05}],
+    "pin": [{"product_id": "1563", "category": "top", "min_score": 0.4}],
+}
+RULES_BODY = _body({"application/json": {"schema": _RULES, "example": _SOME_RULES}})
+PREVIEW_FORM = form_of(search=True, rules=_RULES)
 _ROW = {
     "type": "object",
     "description": "A row of a product feed. Images are http(s) URLs or data: URIs; unknown fields become tags.",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twinset.errors import DataError
+from twinset.errors import StoreError
 
 FILE = "events.sqlite"
 TYPES = ("view", "click", "add_to_cart", "purchase", "not_similar")
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS events(
 CREATE INDEX IF NOT EXISTS events_by_shop ON events(shop, at);
 CREATE TABLE IF NOT EXISTS searches(
   id INTEGER PRIMARY KEY, at REAL NOT NULL, shop TEXT NOT NULL, search_id TEXT NOT NULL, item_no INTEGER NOT NULL,
-  kind TEXT NOT NULL, category TEXT, colour TEXT, best_score REAL, hits TEXT NOT NULL);
+  kind TEXT NOT NULL, category TEXT, colour TEXT, best_score REAL, hits TEXT NOT NULL, features TEXT);
 CREATE INDEX IF NOT EXISTS searches_by_shop ON searches(shop, at);
 """
 _APPEND_ONLY = """
@@ -54,11 +54,12 @@ class SearchedItem:
     shop: str
     search_id: str
     item_no: int
-    kind: str  # photo, crop, whole or product
+    kind: str  # photo, crop, whole, or page for a later one
     category: str | None
     colour: str | None
     best_score: float | None  # None: no hit at all
     hits: str  # product ids in their order, joined by newlines
+    features: str | None = None  # JSON list of each hit's ranking.FEATURES
 
 
 class EventLog:
@@ -74,7 +75,7 @@ class EventLog:
         self._closed = False
 
     def add(self, events: Sequence[Event]) -> None:
-        """Store events; they are on disk when this returns. Raises DataError."""
+        """Store events; they are on disk when this returns. Raises StoreError."""
         now = time.time()
         rows = [
             (e.at or now, e.shop, e.type, e.product_id, e.search_id, e.item_no, e.position, e.visitor) for e in events
@@ -98,7 +99,7 @@ class EventLog:
         self._wake.set()
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
-        """Return the rows of a SELECT. Raises DataError."""
+        """Return the rows of a SELECT. Raises StoreError."""
         self.flush()
         if not self.file.exists():
             return []
@@ -115,10 +116,10 @@ class EventLog:
         if not pending:
             return
         self._insert(
-            "INSERT INTO searches(at, shop, search_id, item_no, kind, category, colour, best_score, hits) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO searches(at, shop, search_id, item_no, kind, category, colour, best_score, hits, "
+            "features) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (at, i.shop, i.search_id, i.item_no, i.kind, i.category, i.colour, i.best_score, i.hits)
+                (at, i.shop, i.search_id, i.item_no, i.kind, i.category, i.colour, i.best_score, i.hits, i.features)
                 for at, i in pending
             ],
         )
@@ -141,11 +142,11 @@ class EventLog:
             self._wake.clear()
             try:
                 self.flush()
-            except DataError as exc:
+            except StoreError as exc:
                 log.warning("searches are not written down: %s", exc)
         try:
             self.flush()
-        except DataError as exc:
+        except StoreError as exc:
             log.warning("searches are not written down: %s", exc)
 
     def _insert(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
@@ -168,8 +169,15 @@ class EventLog:
                 for verb in ("UPDATE", "DELETE")
             ]
             connection.executescript(_SCHEMA + "".join(guards))
+            _add_missing(connection)
             self._connection = connection
         return self._connection
 
-    def _unusable(self, exc: Exception) -> DataError:
-        return DataError(f"{self.file}: expected an event log that can be used, found: {exc}; check the disk")
+    def _unusable(self, exc: Exception) -> StoreError:
+        return StoreError(f"{self.file}: expected an event log that can be used, found: {exc}; check the disk")
+
+
+def _add_missing(connection: sqlite3.Connection) -> None:
+    """Give a file that an earlier version made the columns it lacks."""
+    if "features" not in {row["name"] for row in connection.execute("PRAGMA table_info(searches)")}:
+        connection.execute("ALTER TABLE searches ADD COLUMN features TEXT")

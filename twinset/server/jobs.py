@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from twinset.data.feed import FailedRow
-from twinset.errors import DataError, NotFound, TwinsetError
+from twinset.errors import NotFound, StoreError, TwinsetError
 from twinset.server.intake import Intake, Row, check_row, failed_json, is_delete, split_deletes
 from twinset.shop import Shop
 
@@ -104,7 +104,7 @@ class Jobs:
             except FileNotFoundError:
                 pass
             except (OSError, ValueError, TypeError) as exc:
-                raise DataError(f"job {job_id}: expected a job's file, found: {exc}; remove it") from exc
+                raise StoreError(f"job {job_id}: expected a job's file, found: {exc}; remove it") from exc
         raise NotFound(f"job {job_id[:80]!r}: expected the id of a job, found none; GET /v1/jobs lists them")
 
     def all(self, shop: str | None) -> list[Job]:
@@ -153,7 +153,7 @@ class Jobs:
     def _fail(self, job_id: str, problem: str) -> None:
         try:
             self._save(replace(self.get(job_id, None), state="failed", problem=problem, ended_at=_now()))
-        except DataError as exc:
+        except StoreError as exc:
             log.error("%s", exc)
 
     def _do(self, job: Job, metrics: "Metrics") -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from twinset.errors import DataError, NotFound, UsageError
+from twinset.errors import NotFound, StoreError, UsageError
 
 FILE = "keys.json"
 FORMAT = 1
@@ -57,7 +57,7 @@ class KeyFile:
         self._keys: dict[str, Key] = {}
 
     def all(self) -> tuple[Key, ...]:
-        """Return the keys in the order they were made. Raises DataError for a file that can't be read."""
+        """Return the keys in the order they were made. Raises StoreError for a file that can't be read."""
         return tuple(self._current().values())
 
     def find(self, text: str) -> Key | None:
@@ -168,5 +168,5 @@ def _write(file: Path, keys: dict[str, Key]) -> None:
     os.replace(part, file)
 
 
-def _unreadable(file: Path, found: str) -> DataError:
-    return DataError(f"{file}: expected API keys written by twinset keys, found: {found}; restore the file")
+def _unreadable(file: Path, found: str) -> StoreError:
+    return StoreError(f"{file}: expected API keys written by twinset keys, found: {found}; restore the file")

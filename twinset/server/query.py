@@ -1,5 +1,6 @@
 """What a search asks for, read from its form, and the cursor that names a later page of one item's hits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,15 @@ class Query:
     box: Box | None
     whole: bool
     where: tuple[str, ...]
+    shop: str | None  # None: all shops
+    min_score: float
+    facets: tuple[str, ...]  # fields to count hits by
     keep: bool  # hold the photo
 
     @property
     def kind(self) -> str:
         """What is written down of how it was asked."""
-        return "whole" if self.whole else "crop" if self.box else "photo"
+        return "page" if self.offset else "whole" if self.whole else "crop" if self.box else "photo"
 
 
 def read_query(form: PhotoForm, caller: Caller) -> Query:
@@ -40,31 +44,39 @@ def read_query(form: PhotoForm, caller: Caller) -> Query:
         if corners or whole or category is not None:
             raise wrong("cursor", "no box, whole or category beside it: it has its own", "one of them")
         offset, corners, category, whole = _read_place(cursor)
+    where = [condition for condition in form.fields.get("where", []) if condition]
+    itself = form.text("product_id")
+    if itself is not None:
+        where.append(f'product_id!="{itself}"')
     return Query(
         k=form.whole_number("k", 24, 1, MAX_K),
         offset=offset,
         category=category,
         box=corners,
         whole=whole,
-        where=tuple(conditions(form.fields.get("where", []), form.text("shop"), caller)),
+        where=tuple(where),
+        shop=shop_of(form.text("shop"), caller),
+        min_score=form.share("min_score") or 0.0,
+        facets=words_of(form.fields.get("facets", [])),
         keep=form.flag("keep"),
     )
 
 
-def conditions(where: list[str], shop: str | None, caller: Caller) -> list[str]:
-    """Return search conditions with the shop the caller may see, or asks for, among them."""
-    found = caller.where([condition for condition in where if condition])
-    if shop is not None and caller.shop_for(shop) != caller.shop:
-        found.append(f'shop="{shop}"')
-    return found
+def shop_of(asked: str | None, caller: Caller) -> str | None:
+    """Return the shop to search: the caller's own or the one asked for, None for all. 403 for another's."""
+    return caller.shop_for(asked) if asked or caller.shop else None
+
+
+def words_of(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of comma-separated lists, each once."""
+    return tuple(dict.fromkeys(word.strip() for value in values for word in value.split(",") if word.strip()))
 
 
 def next_place(query: Query, item: FoundItem) -> str | None:
-    """Return the cursor of the page behind one that was full."""
-    offset = query.offset + query.k
-    if offset + query.k > MAX_DEPTH:
+    """Return the cursor of an item's next page, None behind its last."""
+    if item.next_offset is None or item.next_offset >= MAX_DEPTH:
         return None
-    return write_cursor(offset, query.whole, item.category or "", *item.box)
+    return write_cursor(item.next_offset, query.whole, item.category or "", *item.box)
 
 
 def _read_place(text: str) -> tuple[int, Box | None, str | None, bool]:

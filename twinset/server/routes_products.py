@@ -10,12 +10,13 @@ from starlette.exceptions import HTTPException
 
 from twinset.data.feed import FailedRow
 from twinset.errors import NotFound
-from twinset.server.access import Caller, admit
+from twinset.hits import Wanted, similar_page
+from twinset.server.access import admit
 from twinset.server.bodies import BULK_BODY, PRODUCT_BODY
 from twinset.server.engine import Loaded, engine_of
 from twinset.server.http import json_answer, json_bytes, read_cursor, tagged, tagged_bytes, write_cursor
 from twinset.server.intake import check_row, failed_json, rows_of
-from twinset.server.query import MAX_K
+from twinset.server.query import MAX_DEPTH, MAX_K
 from twinset.server.routes_jobs import job_json
 from twinset.server.schemas import (
     JobAnswer,
@@ -26,6 +27,7 @@ from twinset.server.schemas import (
 )
 from twinset.server.shown import hit_answer, product_answer
 from twinset.server.uploads import read_body, wrong
+from twinset.server.writing import write_down, writer
 from twinset.store import Key
 
 log = logging.getLogger(__name__)
@@ -76,19 +78,19 @@ def _add_reading(app: FastAPI) -> None:
         k: int = Query(24, ge=1, le=MAX_K),
         shop: str | None = None,
         where: list[str] = Query([]),  # noqa: B008
+        min_score: float = Query(0, ge=0, le=1),
         cursor: str | None = None,
     ) -> Response:
         """The products most like one of the shop's, page by page."""
         engine, caller = engine_of(request), admit(request, "search")
         name = caller.shop_for(shop)
         place = read_cursor(cursor, int)
-        start = wrong_place(place[0]) if place else 0
-        conditions = caller.where(where)
-        hits = await engine.run(lambda opened: opened.similar(product_id, name, start + k + 1, conditions))
-        page = [hit_answer(hit, engine.ready(), caller) for hit in hits[start : start + k]]
-        more = len(hits) > start + k and start + k < MAX_K
-        answer = {"product_id": product_id, "hits": page, "next_cursor": write_cursor(start + k) if more else None}
-        return tagged(request, answer)
+        wanted = Wanted(k, wrong_place(place[0]) if place else 0, min_score, where, name)
+        page = await engine.run(lambda opened: similar_page(opened.store, Key(name, product_id), wanted))
+        hits = [hit_answer(hit, engine.ready(), caller) for hit in page.hits]
+        after = page.next_offset if page.next_offset and page.next_offset < MAX_DEPTH else None
+        next_cursor = write_cursor(after) if after else None
+        return tagged(request, {"product_id": product_id, "hits": hits, "next_cursor": next_cursor})
 
     @app.get("/v1/products/{product_id}", tags=["products"], response_model=ProductAnswer, responses=problems(404, 503))
     async def product(request: Request, product_id: str, shop: str | None = None) -> Response:
@@ -139,7 +141,7 @@ def _add_writing(app: FastAPI) -> None:
     async def put_product(request: Request, product_id: str, shop: str | None = None) -> Response:
         """Store one product, in the place of what was stored of it. It is on disk once this answers."""
         engine = engine_of(request)
-        caller = _writer(request, "product.put", product_id)
+        caller = writer(request, "write", "product.put", product_id)
         with engine.upload() as count:
             (row,) = rows_of(b'{"products":[' + await read_body(request, MAX_ROW_BYTES, count) + b"]}", _json(request))
             if not isinstance(row, dict) or str(row.get("product_id", product_id)) != product_id:
@@ -149,7 +151,7 @@ def _add_writing(app: FastAPI) -> None:
             await asyncio.to_thread(_upsert_one, loaded, checked)
         name = str(checked["shop"])
         entry = await asyncio.to_thread(loaded.shop.store.get, product_id.strip(), name)
-        _audit(request, caller, "product.put", f"{name}/{product_id}", 200)
+        write_down(request, caller, "product.put", f"{name}/{product_id}", 200)
         return json_answer(json_bytes(product_answer(entry.product, loaded, caller)))
 
     @app.delete(
@@ -160,11 +162,11 @@ def _add_writing(app: FastAPI) -> None:
     )
     async def delete_product(request: Request, product_id: str, shop: str | None = None) -> Response:
         """Remove a product. It is gone from the store once this answers."""
-        caller = _writer(request, "product.delete", product_id)
+        caller = writer(request, "write", "product.delete", product_id)
         name = caller.shop_for(shop)
         intake = engine_of(request).ready().jobs.intake
         gone = await asyncio.to_thread(intake.delete, [Key(name, product_id)])
-        _audit(request, caller, "product.delete", f"{name}/{product_id}", 204 if gone else 404)
+        write_down(request, caller, "product.delete", f"{name}/{product_id}", 204 if gone else 404)
         if not gone:
             raise NotFound(f"product {product_id[:80]!r} of shop {name!r}: expected one that is stored, found none")
         return Response(status_code=204)
@@ -180,20 +182,20 @@ def _add_writing(app: FastAPI) -> None:
     async def bulk(request: Request, shop: str | None = None) -> Response:
         """Store and remove many products in the background: answers with the job, which survives a restart."""
         engine = engine_of(request)
-        caller = _writer(request, "product.bulk", "")
+        caller = writer(request, "write", "product.bulk", "")
         name = None if caller.shop is None and shop is None else caller.shop_for(shop)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         with engine.upload() as count:
             body = await read_body(request, engine.settings.job_bytes, count)
             rows = await asyncio.to_thread(rows_of, body, kind)
             job = await asyncio.to_thread(engine.ready().jobs.add, rows, name)
-        _audit(request, caller, "product.bulk", job.id, 202, rows=len(rows))
+        write_down(request, caller, "product.bulk", job.id, 202, rows=len(rows))
         return json_answer(json_bytes(job_json(job)), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
 def wrong_place(start: int) -> int:
     """Return a cursor's place in a list of hits. Raises UsageError for one that isn't ours."""
-    if not 0 < start < MAX_K:
+    if not 0 < start < MAX_DEPTH:
         raise wrong("cursor", "the next_cursor of an answer", str(start))
     return start
 
@@ -205,28 +207,6 @@ def _upsert_one(loaded: Loaded, row: dict[str, Any]) -> None:
     if report.failed:
         (failure,) = failed_json([FailedRow(1, "", report.failed[0].reason)], f"{intake.folder.absolute()}/")
         raise wrong("product", "a product whose image can be had", failure["reason"])
-
-
-def _writer(request: Request, action: str, target: str) -> Caller:
-    """Return who writes, if they may; a refusal is written down too."""
-    try:
-        return admit(request, "write")
-    except HTTPException as exc:
-        _audit(request, None, action, target, exc.status_code)
-        raise
-
-
-def _audit(request: Request, caller: Caller | None, action: str, target: str, status: int, **more: object) -> None:
-    address = request.client.host if request.client else ""
-    engine_of(request).ready().audit.add(
-        request_id=request.state.request_id,
-        caller=caller.name if caller else "",
-        address=address,
-        action=action,
-        target=target[:300],
-        status=status,
-        **more,
-    )
 
 
 def _json(request: Request) -> str:

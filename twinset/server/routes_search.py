@@ -1,25 +1,28 @@
 """Search and detect: a photo, a link to one, one that is held or a product's own, to the items in it."""
 
+import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
-from twinset.answers import detect_json, search_json
+from twinset.answers import detect_json, facet_json
+from twinset.ranking import features_of
+from twinset.rules import DEFAULT_SHOP, Rules
 from twinset.server.access import Caller, admit
 from twinset.server.bodies import form_of
-from twinset.server.engine import Engine, engine_of
+from twinset.server.engine import Engine, Loaded, engine_of
 from twinset.server.events import SearchedItem
 from twinset.server.http import json_answer, json_bytes
 from twinset.server.query import Query, next_place, read_query
 from twinset.server.schemas import PROBLEMS, DetectAnswer, SearchAnswer
 from twinset.server.shown import hit_answer
 from twinset.server.sources import held, photo_of
-from twinset.server.uploads import PhotoForm, read_form
+from twinset.server.uploads import PhotoForm, read_form, wrong
 from twinset.shop import Shop
 from twinset.stages import stage
-from twinset.types import FoundItem
+from twinset.types import FoundItem, Image
 
 
 def add_search_routes(app: FastAPI) -> None:
@@ -38,6 +41,8 @@ def add_search_routes(app: FastAPI) -> None:
         with engine.upload() as count:
             form = await read_form(request, engine.settings.max_bytes, count)
             query = read_query(form, caller)
+            if "rules" in form.fields:
+                raise wrong("rules", "no rules: POST /v1/rules/preview takes them", "some")
             return json_answer(await engine.run(lambda shop: _search(shop, engine, caller, form, query)))
 
     @app.post(
@@ -65,49 +70,64 @@ def add_search_routes(app: FastAPI) -> None:
 def _search(shop: Shop, engine: Engine, caller: Caller, form: PhotoForm, query: Query) -> bytes:
     """Return a search's answer as JSON."""
     data, image = photo_of(form, engine, caller)
-    itself = form.text("product_id")
-    found = shop.search(
-        image,
-        k=query.offset + query.k + (1 if itself is None else 2),  # one tells of a next page, one may be left out
-        category=query.category,
-        box=query.box,
-        whole=query.whole,
-        where=query.where,
-    )
-    rest = [[hit for hit in item.hits if hit.product_id != itself][query.offset :] for item in found]
-    items = [replace(item, hits=tuple(hits[: query.k])) for item, hits in zip(found, rest, strict=True)]
+    items = search_photo(shop, image, query)
     search_id = uuid.uuid4().hex
-    _record(engine, caller, form, search_id, query.kind, items)
+    _record(engine, query, search_id, items)
     with stage("answer"):
-        answer = search_json((image.shape[1], image.shape[0]), items)
-        for entry, item, hits in zip(answer["items"], items, rest, strict=True):
-            entry["hits"] = [hit_answer(hit, engine.ready(), caller) for hit in item.hits]
-            entry["next_cursor"] = next_place(query, item) if len(hits) > query.k else None
+        answer = detect_json((image.shape[1], image.shape[0]), items)
+        for entry, item in zip(answer["items"], items, strict=True):
+            entry |= item_answer(item, query, engine.ready(), caller)
         answer["search_id"] = search_id
         return json_bytes(answer | held(form, engine, caller, data, query.keep))
 
 
-def _record(
-    engine: Engine, caller: Caller, form: PhotoForm, search_id: str, kind: str, items: Sequence[FoundItem]
-) -> None:
+def search_photo(shop: Shop, image: Image, query: Query, rules: Rules | None = None) -> list[FoundItem]:
+    """Return a photo's items with their hits, by the shop's rules or others in their place."""
+    return shop.search(
+        image,
+        k=query.k,
+        category=query.category,
+        box=query.box,
+        whole=query.whole,
+        where=query.where,
+        shop=query.shop,
+        min_score=query.min_score,
+        offset=query.offset,
+        facets=query.facets,
+        rules=rules,
+    )
+
+
+def item_answer(item: FoundItem, query: Query, loaded: Loaded, caller: Caller) -> dict[str, Any]:
+    """Return what a search adds to a detected item's JSON."""
+    answer: dict[str, Any] = {
+        "hits": [hit_answer(hit, loaded, caller) for hit in item.hits],
+        "next_offset": item.next_offset,
+        "next_cursor": next_place(query, item),
+    }
+    return answer | ({"facets": [facet_json(facet) for facet in item.facets]} if query.facets else {})
+
+
+def _record(engine: Engine, query: Query, search_id: str, items: Sequence[FoundItem]) -> None:
     """Count a search's items and write down what they were, not how they look."""
-    best = [item.hits[0].score if item.hits else None for item in items]
-    engine.metrics.items.inc(len(items))
-    engine.metrics.misses.inc(sum(score is None or score < engine.settings.miss_score for score in best))
+    best = [max((hit.score for hit in item.hits), default=None) for item in items]
+    if not query.offset:
+        engine.metrics.items.inc(len(items))
+        engine.metrics.misses.inc(sum(score is None or score < engine.settings.miss_score for score in best))
     if not engine.settings.record_searches:
         return
-    shop = caller.shop or form.text("shop") or "default"
     engine.ready().events.add_searches(
         [
             SearchedItem(
-                shop=shop,
+                shop=query.shop or DEFAULT_SHOP,
                 search_id=search_id,
                 item_no=no,
-                kind=kind,
+                kind=query.kind,
                 category=item.category,
                 colour=item.colours[0].name if item.colours else None,
                 best_score=score,
                 hits="\n".join(hit.product_id for hit in item.hits),
+                features=json.dumps(features_of(item.colours, item.hits).round(4).tolist(), separators=(",", ":")),
             )
             for no, (item, score) in enumerate(zip(items, best, strict=True))
         ]

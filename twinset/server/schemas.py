@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from twinset.rules import Rules
+
 
 class ColourAnswer(BaseModel):
     name: str = Field(examples=["blue"])
@@ -19,12 +21,32 @@ class HitAnswer(BaseModel):
     price: float | None = Field(examples=[10.67])
     currency: str | None = Field(examples=["EUR"])
     image: str = Field(description="Where this service shows the product's picture.")
-    colours: list[ColourAnswer] = []
+    colours: list[ColourAnswer] = Field([], description="The largest share first.")
     shop: str = Field("default", examples=["default"])
     url: str | None = Field(None, examples=["https://shop.example/1563"])
     sale_price: float | None = None
-    in_stock: bool = True
+    group_id: str | None = None
+    in_stock: bool = Field(True, description="One of its group is.")
     variants: int = Field(1, description="Products of its group that this hit stands for.")
+    rule: str | None = Field(None, description="That gave it its place: pinned, boosted or buried.")
+
+
+class FacetValueAnswer(BaseModel):
+    value: str = Field(examples=["blue"])
+    count: int = Field(description="Hits there would be with this condition.", examples=[812])
+    where: str = Field(description="The condition, as where takes it.", examples=["colour=blue"])
+    low: float | None = Field(None, description="Of a price band; included.")
+    high: float | None = Field(None, description="Of a price band; not included.")
+
+
+class FacetAnswer(BaseModel):
+    field: str = Field(examples=["colour"])
+    exact: bool = Field(True, description="False: counts are those of a sample, scaled up.")
+    values: list[FacetValueAnswer]
+
+
+class FacetsAnswer(BaseModel):
+    facets: list[FacetAnswer]
 
 
 class DetectedItem(BaseModel):
@@ -38,6 +60,8 @@ class DetectedItem(BaseModel):
 
 class SearchedItem(DetectedItem):
     hits: list[HitAnswer]
+    facets: list[FacetAnswer] = Field([], description="Of the fields that were asked for.")
+    next_offset: int | None = Field(None, description="How many hits come before the next page.")
     next_cursor: str | None = Field(None, description="With the same photo: this item's next hits. None on the last.")
 
 
@@ -58,6 +82,21 @@ class SearchAnswer(BaseModel):
     )
     image_id: str | None = Field(None, description="With keep=true: names the photo for a second request.")
     image_seconds: float | None = Field(None, description="How long the photo is held in memory.", examples=[600])
+
+
+class PreviewItem(SearchedItem):
+    hits_before: list[HitAnswer] = Field(description="With the rules that are kept.")
+
+
+class PreviewAnswer(BaseModel):
+    width: int
+    height: int
+    items: list[PreviewItem]
+
+
+class RulesAnswer(BaseModel):
+    shop: str = Field(examples=["default"])
+    rules: Rules
 
 
 class SimilarAnswer(BaseModel):

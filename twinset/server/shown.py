@@ -17,11 +17,7 @@ def hit_answer(hit: Hit, loaded: Loaded, caller: Caller) -> dict[str, Any]:
     """Return a hit's JSON: the command line's, and what a shop's page needs beside it."""
     product = hit.product
     return hit_json(hit) | {
-        "shop": product.shop,
         "url": product.url,
-        "sale_price": product.sale_price,
-        "in_stock": product.in_stock,
-        "variants": hit.variants,
         "colours": [{"name": colour.name, "share": colour.share} for colour in hit.colours],
         "image": loaded.links.path(hit.product_id, product.shop, caller.signed),
     }

@@ -20,7 +20,7 @@ MAX_FIELD_BYTES = 8 * 1024
 MAX_FIELDS = 64
 FIELDS = (
     *("url", "image_id", "product_id", "keep", "k", "cursor", "category", "box", "whole", "where"),
-    *("min_score", "shop"),
+    *("min_score", "facets", "shop", "rules"),
 )
 BODY_S = 60.0  # a body may take to arrive
 
@@ -162,7 +162,7 @@ def _json_form(body: bytes, max_bytes: int) -> PhotoForm:
         if name == "photo":
             photos.append(_from_base64(value, max_bytes))
         elif value is not None:
-            entries = value if isinstance(value, list) and name == "where" else [value]
+            entries = value if isinstance(value, list) and name in ("where", "facets") else [value]
             fields[name] = [_json_text(name, entry) for entry in entries]
     return _form(photos, fields)
 
@@ -186,6 +186,8 @@ def _json_text(name: str, value: object) -> str:
         return "true" if value else "false"
     if name == "box" and isinstance(value, list) and all(isinstance(side, int | float) for side in value):
         return ",".join(str(side) for side in value)
+    if name == "rules" and isinstance(value, dict):
+        value = json.dumps(value)
     if isinstance(value, str | int | float) and len(str(value)) <= MAX_FIELD_BYTES:
         return str(value)
     raise wrong(name, "text or a number", json.dumps(value))
