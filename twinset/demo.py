@@ -18,6 +18,7 @@ from twinset.server.run import serve
 
 log = logging.getLogger(__name__)
 PRODUCTS, LOOKS, SEED = 165, 12, 7
+EXAMPLE_SHOP = ("http://127.0.0.1:8080", "http://localhost:8080")  # where examples/README.md serves examples/shop
 DRAWING = 1  # raised when the drawings change, so that an old folder is drawn anew
 
 
@@ -33,7 +34,7 @@ def run_demo(
     Prints the page's URL on stdout once it answers.
     """
     store, looks = prepare_demo(folder or default_folder(), model, threads)
-    settings = ServerSettings(samples=tuple(looks))
+    settings = ServerSettings(samples=tuple(looks), cors_origins=EXAMPLE_SHOP)
 
     def ready(url: str) -> None:
         print(url, flush=True)

@@ -14,10 +14,12 @@ from twinset.server.schemas import problems
 from twinset.server.settings import ServerSettings
 
 PAGE = Path(__file__).with_name("page")
+WIDGET = Path(__file__).with_name("widget")
+WIDGET_CACHE = {"Cache-Control": "public, max-age=600"}  # an update reaches shops within ten minutes
 
 
 def add_page_routes(app: FastAPI, settings: ServerSettings) -> None:
-    """Add /, /page, /v1/shop and the sample photos."""
+    """Add /, /page, the widget's two files, /v1/shop and the sample photos."""
 
     @app.get("/v1/shop", tags=["service"], responses=problems(503))
     async def shop_facts(request: Request) -> Response:
@@ -47,5 +49,13 @@ def add_page_routes(app: FastAPI, settings: ServerSettings) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/widget.js", include_in_schema=False)
+    async def widget_script() -> FileResponse:
+        return FileResponse(WIDGET / "widget.js", headers=WIDGET_CACHE)
+
+    @app.get("/widget.css", include_in_schema=False)
+    async def widget_style() -> FileResponse:
+        return FileResponse(WIDGET / "widget.css", headers=WIDGET_CACHE)
 
     app.mount("/page", StaticFiles(directory=PAGE), name="page")

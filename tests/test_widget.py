@@ -1,0 +1,138 @@
+"""The widget in a shop of another origin: the example shop, in a real Chromium, with the model without weights."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import PHONE, needs_chromium, new_page, serious_problems
+from conftest import http_client
+from fakes import FakeModels
+
+from twinset.data.drawn import draw_shop
+from twinset.indexing import index_feed
+from twinset.server.app import ServerSettings, create_app
+from twinset.server.keys import KeyFile
+from twinset.shop import Shop
+from twinset.store import open_store
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+pytestmark = needs_chromium
+EXAMPLE = Path(__file__).parent.parent / "examples" / "shop"
+SERVICE = "http://127.0.0.1:8000"  # as the example's pages say
+
+
+class _Pages(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the example's pages, as they are but for the service's address and key."""
+    return tmp_path_factory.mktemp("example")
+
+
+@pytest.fixture(scope="module")
+def shop(example: Path) -> Iterator[str]:
+    """The address of the shop that serves them."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Pages, directory=str(example)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def look(example: Path, shop: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start the service beside the shop, with a search key for the shop's pages; return a photo."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_shop(folder, products=30, looks=1, seed=7)
+    models = FakeModels()
+    index_feed(folder / "products.csv", str(folder / "store"), models)
+    _, key = KeyFile(folder / "state" / "keys.json").add("default", "search", origins=[shop])
+    settings = ServerSettings(state=str(folder / "state"), public_shop="default", cors_origins=(shop,))
+    app = create_app(lambda: Shop(models, open_store(folder / "store", models.version)), settings)
+    with http_client(app) as client:
+        for page in EXAMPLE.iterdir():
+            text = page.read_text(encoding="utf-8").replace(SERVICE, str(client.base_url))
+            text = text.replace('widget.js"', f'widget.js" data-key="{key}"')
+            (example / page.name).write_text(text, encoding="utf-8")
+        yield next((folder / "looks").glob("*.jpg"))
+
+
+def test_strip_shows_similar_products_and_leads_to_them(chromium: Any, shop: str, look: Path) -> None:
+    with new_page(chromium) as page:
+        page.goto(f"{shop}/product.html?id=D0003")
+        cards = page.locator("twinset-similar .card")
+        expect(page.locator("twinset-similar h2")).to_have_text("You may like these too")
+        expect(cards.first).to_be_visible()
+        page.wait_for_function(
+            "document.querySelector('twinset-similar').shadowRoot.querySelector('img').naturalWidth > 0"
+        )
+        assert serious_problems(page) == []
+
+        cards.first.click()
+
+        page.wait_for_url("**/product.html?id=*")
+        expect(page.locator("twinset-similar .card").first).to_be_visible()
+        assert "D0003" not in page.url
+
+
+@pytest.mark.parametrize("options", [pytest.param({}, id="desktop"), pytest.param(PHONE, id="phone")])
+def test_camera_searches_a_photo_in_a_dialog(chromium: Any, shop: str, look: Path, options: dict[str, Any]) -> None:
+    with new_page(chromium, **options) as page:
+        page.goto(f"{shop}/index.html")
+        page.click("twinset-camera .camera")
+        with page.expect_response("**/v1/search") as answer:
+            page.set_input_files("twinset-camera input >> nth=0", look)
+        items = answer.value.json()["items"]
+        expect(page.locator("twinset-camera .chip")).to_have_count(len(items))
+        expect(page.locator("twinset-camera .status")).not_to_have_text("Looking…")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert serious_problems(page) == []
+
+        page.keyboard.press("Escape")
+        expect(page.locator("twinset-camera dialog")).to_be_hidden()
+
+
+def test_pages_styles_stay_out_and_variables_come_in(chromium: Any, shop: str, look: Path) -> None:
+    with new_page(chromium) as page:
+        page.goto(f"{shop}/index.html")
+        page.add_style_tag(content="button { display: none !important } :root { --twinset-accent: rgb(1, 2, 3) }")
+        button = page.locator("twinset-camera .camera")
+
+        expect(button).to_be_visible()
+        expect(button).to_have_css("background-color", "rgb(1, 2, 3)")
+
+
+def test_key_works_on_its_own_origins_alone(chromium: Any, shop: str, look: Path) -> None:
+    elsewhere = shop.replace("127.0.0.1", "localhost")
+    with chromium.new_context() as context:  # without the console's check: the browser logs the refusal
+        page = context.new_page()
+        warnings: list[str] = []
+        page.on("console", lambda message: warnings.append(message.text))
+        with page.expect_event("console", lambda message: message.text.startswith("twinset:")):
+            page.goto(f"{elsewhere}/index.html")
+            page.evaluate("document.body.append(Object.assign(document.createElement('twinset-similar'), { id: 's' }))")
+            page.evaluate("document.getElementById('s').setAttribute('product-id', 'D0003')")
+
+        assert any("no products similar to D0003" in text for text in warnings)
+        assert page.locator("#s .card").count() == 0
+
+
+def test_tag_alone_gives_a_floating_button_in_the_pages_language(
+    chromium: Any, shop: str, look: Path, example: Path
+) -> None:
+    with new_page(chromium) as page:
+        page.goto(f"{shop}/index.html")
+        tag = page.locator("script[data-key]").evaluate("(node) => node.outerHTML")
+        head = '<!doctype html><html lang="ko"><title>shop</title><link rel="icon" href="data:,">'
+        bare = f"{head}<body>{tag}</body></html>"
+        (example / "bare.html").write_text(bare, encoding="utf-8")
+        page.goto(f"{shop}/bare.html")
+
+        expect(page.locator("twinset-camera.twinset-float .camera")).to_have_text("사진으로 찾기")

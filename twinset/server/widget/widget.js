@@ -1,0 +1,205 @@
+// Twinset in any shop's page, by one script tag: a camera button, and strips of similar products.
+//
+//   <script src="https://search.shop.example/widget.js" data-key="tw_..." async></script>
+//   <twinset-similar product-id="1563"></twinset-similar>
+//
+// All of it lives in shadow roots: the page's styles don't reach in, but CSS variables do (widget.css names them).
+(() => {
+  const script = document.currentScript;
+  if (customElements.get("twinset-camera")) return; // the tag is there twice
+  const service = new URL(script.src).origin;
+  const { key, shop, language: wanted, camera = "float", k = "12" } = script.dataset;
+  const WORDS = {
+    en: {
+      camera: "Search by photo", title: "Find it by photo", choose: "Choose a photo", take: "Take a photo", close: "Close", items: "Pieces in the photo",
+      looking: "Looking…", none: "No piece was found in this photo.", noHits: "No product is like it.", count: (n) => (n === 1 ? "1 product" : `${n} products`),
+      failed: "That didn't work. Try again.", notPhoto: "This file is no photo we can read.", similar: "Similar products", area: "The photo", drop: "Drop a photo here, or",
+    },
+    ko: {
+      camera: "사진으로 찾기", title: "사진으로 찾기", choose: "사진 고르기", take: "사진 찍기", close: "닫기", items: "사진 속 상품",
+      looking: "찾는 중…", none: "사진에서 상품을 찾지 못했어요.", noHits: "비슷한 상품이 없어요.", count: (n) => `상품 ${n}개`,
+      failed: "문제가 생겼어요. 다시 시도해 주세요.", notPhoto: "읽을 수 없는 사진이에요.", similar: "비슷한 상품", area: "사진", drop: "사진을 여기에 놓거나",
+    },
+  };
+  const spoken = (wanted || document.documentElement.lang || navigator.language).slice(0, 2);
+  const language = spoken in WORDS ? spoken : "en";
+  const words = WORDS[language];
+  const CAMERA = "M4 8h3l1.6-2.5h6.8L17 8h3a1.5 1.5 0 0 1 1.5 1.5v8A1.5 1.5 0 0 1 20 19H4a1.5 1.5 0 0 1-1.5-1.5v-8A1.5 1.5 0 0 1 4 8ZM15.4 13.2a3.4 3.4 0 1 1-6.8 0 3.4 3.4 0 0 1 6.8 0";
+  let facts; // of the shop: its categories' names
+
+  function h(tag, props = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(props)) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (name.includes("-") || name === "role" || name === "part") node.setAttribute(name, value);
+      else node[name] = value;
+    }
+    node.append(...children.filter((child) => child !== null));
+    return node;
+  }
+
+  function icon(path) {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("aria-hidden", "true");
+    line.setAttribute("d", path);
+    svg.append(line);
+    return svg;
+  }
+
+  async function call(path, options = {}) {
+    const headers = { ...(key && { Authorization: `Bearer ${key}` }), ...options.headers };
+    const response = await fetch(service + path, { ...options, headers });
+    const body = await response.json();
+    if (!response.ok) throw Object.assign(new Error(body.detail || response.statusText), { status: response.status });
+    return body;
+  }
+
+  function tell(type, hit, from) {
+    const events = [{ type, product_id: hit.product_id, ...(shop && { shop }), ...from }];
+    call("/v1/events", { method: "POST", keepalive: true, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ events }) }).catch(() => {});
+  }
+
+  function money({ price, sale_price, currency }) {
+    const now = sale_price ?? price;
+    if (now === null || now === undefined) return "";
+    return new Intl.NumberFormat(language, currency ? { style: "currency", currency } : {}).format(now);
+  }
+
+  /** Return a product's card. Choosing it fires `twinset:choose`; a page that prevents it goes its own way. */
+  function card(hit, from) {
+    const safe = hit.url && /^https?:/.test(hit.url);
+    const node = h(safe ? "a" : "button", { part: "card", className: "card", onclick: (event) => {
+      tell("click", hit, from);
+      const chosen = new CustomEvent("twinset:choose", { detail: hit, bubbles: true, composed: true, cancelable: true });
+      if (!node.dispatchEvent(chosen)) event.preventDefault();
+    } },
+    h("span", { className: "picture" }, h("img", { src: service + hit.image, alt: "", loading: "lazy" })),
+    h("span", { className: "name", textContent: hit.title || hit.product_id }), h("span", { className: "price", textContent: money(hit) }));
+    if (safe) node.href = hit.url;
+    return h("li", {}, node);
+  }
+
+  /** A shadow root with the widget's style; nothing shows before the style is there. */
+  function rooted(host, ...children) {
+    const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
+    const inner = h("div", { className: "root", hidden: true }, ...children);
+    const style = h("link", { rel: "stylesheet", href: `${service}/widget.css`, onload: () => (inner.hidden = false) });
+    root.replaceChildren(style, inner);
+    return inner;
+  }
+
+  class Similar extends HTMLElement {
+    static observedAttributes = ["product-id"];
+
+    connectedCallback() {
+      this.fill();
+    }
+
+    attributeChangedCallback() {
+      if (this.isConnected) this.fill();
+    }
+
+    async fill() {
+      const id = this.getAttribute("product-id");
+      if (!id) return;
+      const query = new URLSearchParams({ k: this.getAttribute("k") || k, ...(shop && { shop }) });
+      let found;
+      try {
+        found = await call(`/v1/products/${encodeURIComponent(id)}/similar?${query}`);
+      } catch (problem) {
+        console.warn(`twinset: no products similar to ${id}: ${problem.message}`);
+        this.shadowRoot?.replaceChildren();
+        return;
+      }
+      if (this.getAttribute("product-id") !== id || !found.hits.length) return;
+      const title = this.getAttribute("heading") || words.similar;
+      const cards = found.hits.map((hit, position) => card(hit, { position }));
+      rooted(this, h("section", { "aria-label": title }, h("h2", { part: "heading", textContent: title }), h("ul", { className: "strip", part: "strip" }, ...cards)));
+      found.hits.forEach((hit, position) => position < 4 && tell("view", hit, { position }));
+    }
+  }
+
+  class Camera extends HTMLElement {
+    connectedCallback() {
+      if (this.shadowRoot) return;
+      this.button = h("button", { part: "button", className: "camera", type: "button", onclick: () => this.open() }, icon(CAMERA), h("span", { textContent: this.getAttribute("label") || words.camera }));
+      this.status = h("p", { className: "status", role: "status" });
+      this.items = h("div", { className: "items", role: "group", "aria-label": words.items });
+      this.hits = h("ul", { className: "hits" });
+      this.preview = h("img", { className: "preview", alt: "", hidden: true });
+      const pick = (label, main, extra) => h("label", { className: `pick ${main}` }, h("input", { type: "file", accept: "image/*", ...extra, onchange: (event) => this.take(event) }), h("span", { textContent: label }));
+      this.dialog = h("dialog", { part: "dialog", "aria-label": words.title, onclick: (event) => event.target === this.dialog && this.dialog.close() },
+        h("div", { className: "sheet" },
+          h("header", {}, h("h2", { textContent: words.title }), h("button", { type: "button", className: "close", "aria-label": words.close, onclick: () => this.dialog.close() }, icon("M6 6l12 12M18 6 6 18"))),
+          h("div", { className: "ask", ondragover: (event) => event.preventDefault(), ondrop: (event) => this.drop(event) }, this.preview, h("div", { className: "picks" }, h("span", { className: "hint", textContent: words.drop }), pick(words.choose, "main", {}), pick(words.take, "", { capture: "environment" }))),
+          this.items, this.status, this.hits));
+      rooted(this, this.button, this.dialog);
+    }
+
+    open() {
+      this.dialog.showModal();
+    }
+
+    take(event) {
+      const [file] = event.target.files;
+      event.target.value = "";
+      if (file) this.search(file);
+    }
+
+    drop(event) {
+      event.preventDefault();
+      const [file] = event.dataTransfer.files;
+      if (file) this.search(file);
+    }
+
+    async search(file) {
+      const mine = (this.asked = {}); // an answer that comes late is for another photo
+      URL.revokeObjectURL(this.preview.src);
+      this.preview.src = URL.createObjectURL(file);
+      this.preview.hidden = false;
+      this.items.replaceChildren();
+      this.hits.replaceChildren(...Array.from({ length: 4 }, () => h("li", { className: "place", "aria-hidden": "true" })));
+      this.status.textContent = words.looking;
+      const form = new FormData();
+      form.append("photo", file, "photo");
+      form.append("k", k);
+      if (shop) form.append("shop", shop);
+      try {
+        facts ??= await call("/v1/shop");
+        const answer = await call("/v1/search", { method: "POST", body: form });
+        if (mine === this.asked) this.show(answer);
+      } catch (problem) {
+        if (mine !== this.asked) return;
+        console.warn(`twinset: ${problem.message}`);
+        this.hits.replaceChildren();
+        this.status.textContent = problem.status === 415 ? words.notPhoto : words.failed;
+      }
+    }
+
+    show(answer) {
+      const chips = answer.items.map((item, i) => h("button", { type: "button", className: "chip", textContent: facts.categories[item.category]?.[language] ?? item.category ?? words.area, onclick: () => choose(i) }));
+      const choose = (i) => {
+        chips.forEach((chip, no) => chip.setAttribute("aria-pressed", no === i));
+        const { hits } = answer.items[i];
+        const from = (position) => ({ position, search_id: answer.search_id, item_no: i });
+        this.hits.replaceChildren(...hits.map((hit, position) => card(hit, from(position))));
+        hits.slice(0, 4).forEach((hit, position) => tell("view", hit, from(position)));
+        this.status.textContent = hits.length ? words.count(hits.length) : words.noHits;
+      };
+      this.items.replaceChildren(...chips);
+      if (chips.length) return choose(0);
+      this.hits.replaceChildren();
+      this.status.textContent = words.none;
+    }
+  }
+
+  customElements.define("twinset-similar", Similar);
+  customElements.define("twinset-camera", Camera);
+  const begin = () => {
+    if (camera === "float" && !document.querySelector("twinset-camera")) document.body.append(h("twinset-camera", { className: "twinset-float" }));
+  };
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", begin);
+  else begin();
+})();
