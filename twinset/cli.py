@@ -34,6 +34,7 @@ from twinset.cli_base import (
     where_option,
 )
 from twinset.cli_config import config, read_config, serve_options
+from twinset.cli_data import data
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_keys import keys
 from twinset.cli_learn import learn
@@ -305,6 +306,7 @@ def models(as_json: bool) -> None:
 
 
 cli.add_command(train)
+cli.add_command(data)
 cli.add_command(evaluate)
 cli.add_command(bench)
 cli.add_command(rules)

@@ -15,12 +15,11 @@ from twinset.cli_base import (
     options,
     print_json,
     read_rows,
-    report_problems,
     store_option,
     strict_option,
     threads_option,
 )
-from twinset.errors import UsageError
+from twinset.cli_labelled import labelled_options, read_labelled
 
 common_options = (strict_option, model_option, threads_option, json_option, html_option)
 two_threads_option = click.option(
@@ -34,11 +33,7 @@ def evaluate() -> None:
 
 
 @evaluate.command("detector")
-@click.option("--voc", type=FOLDER, help="Photos with Pascal VOC boxes.")
-@click.option("--ccp", type=FOLDER, help="Photos with CCP masks.")
-@click.option("--coco", type=FILE, help="Photos with boxes as COCO JSON, beside the file unless --images says where.")
-@click.option("--images", type=FOLDER, help="Folder the COCO file's names start from.")
-@click.option("--split", default="val", show_default=True, help="train, dev, val, several joined by +, or all.")
+@labelled_options("val")
 @click.option(
     "--min-score", type=click.FloatRange(0, 1), help="Threshold of precision and recall. [default: the model's]"
 )
@@ -61,25 +56,11 @@ def detector(
     Example: twinset evaluate detector --voc street-voc --split val
     """
     from twinset.cli_progress import terminal_progress
-    from twinset.data.ccp import read_ccp
-    from twinset.data.coco import read_coco
-    from twinset.data.voc import read_voc
     from twinset.evaluate import report
     from twinset.evaluate.detection import evaluate_detector
     from twinset.models import load_models
-    from twinset.taxonomy import default_taxonomy
 
-    if sum(source is not None for source in (voc, ccp, coco)) != 1:
-        raise UsageError("expected exactly one of --voc, --ccp and --coco", field="voc")
-    taxonomy = default_taxonomy()
-    if voc:
-        labelled = read_voc(voc, split, taxonomy, strict)
-    elif ccp:
-        labelled = read_ccp(ccp, split, taxonomy, strict)
-    else:
-        assert coco
-        labelled = read_coco(coco, images or coco.parent, taxonomy, strict)
-    report_problems(labelled.problems)
+    labelled = read_labelled(voc, ccp, coco, images, split, strict)
     finder = load_models(model, threads).detector
     if min_score is not None:
         finder.min_score = min_score

@@ -58,6 +58,12 @@ def train() -> None:
 @train.command("detector")
 @_common
 @click.option("--coco", nargs=2, multiple=True, metavar="FILE IMAGES", help="More photos with boxes, as COCO JSON.")
+@click.option(
+    "--corrections",
+    multiple=True,
+    metavar="FILE",
+    help="Corrections of the labels, as `twinset data audit` writes them, or a name of those that ship: street-voc.",
+)
 @click.option("--classed", type=FOLDER, help="Photos of one garment each, in train/CLASS folders.")
 @click.option("--drawn", type=click.IntRange(0), default=0, show_default=True, help="Drawn pictures to train on too.")
 @click.option("--from", "start_from", help="Start from a model's weights: default, or a detector.onnx.")
@@ -67,6 +73,7 @@ def train_detector_command(
     ccp: Path | None,
     catalog: Path | None,
     coco: Sequence[tuple[str, str]],
+    corrections: Sequence[str],
     classed: Path | None,
     drawn: int,
     start_from: str | None,
@@ -91,7 +98,7 @@ def train_detector_command(
     settings = _changed(TrainSettings(), given, changes)
     taxonomy = default_taxonomy()
     categories = taxonomy.names
-    images, dev = _street(voc, ccp, strict)
+    images, dev = _street(voc, ccp, strict, corrections)
     for file, root in coco:
         labelled = read_coco(Path(file), Path(root), taxonomy, strict)
         report_problems(labelled.problems)
@@ -157,20 +164,24 @@ def train_encoder_command(
     click.echo(train_encoder(settings, items, street, scenes, vocabulary, out))
 
 
-def _street(voc: Path | None, ccp: Path | None, strict: bool) -> "tuple[list[LabelledImage], list[LabelledImage]]":
-    """Return the street photos to train on, and those of dev."""
+def _street(
+    voc: Path | None, ccp: Path | None, strict: bool, corrections: Sequence[str] = ()
+) -> "tuple[list[LabelledImage], list[LabelledImage]]":
+    """Return the street photos to train on, and those of dev, their labels corrected."""
     from twinset.data.ccp import read_ccp
+    from twinset.data.suggestions import apply_suggestions, read_suggestions
     from twinset.data.voc import read_voc
     from twinset.taxonomy import default_taxonomy
 
     taxonomy = default_taxonomy()
+    suggestions = [one for name in corrections for one in read_suggestions(name)]
     parts: list[list[LabelledImage]] = [[], []]
     for part, split in zip(parts, ("train", "dev"), strict=True):
         read = [read_voc(voc, split, taxonomy, strict)] if voc else []
         read += [read_ccp(ccp, split, taxonomy, strict)] if ccp else []
         for labelled in read:
             report_problems(labelled.problems)
-            part += labelled.images
+            part += apply_suggestions(labelled, suggestions).images
     return parts[0], parts[1]
 
 

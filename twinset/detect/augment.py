@@ -5,7 +5,7 @@ some of them are mosaics of four (Bochkovskiy et al., "YOLOv4", arXiv 2004.10934
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ class Batch:
     boxes: NDArray[np.float32]  # (B, M, 4) xyxy pixels of the canvas
     labels: NDArray[np.int64]  # (B, M)
     valid: NDArray[np.bool_]  # (B, M) False: padding
+    ignored: NDArray[np.bool_]  # (B, M) True: undecidable
     labelled: NDArray[np.float32]  # (B, C)
 
 
@@ -42,6 +43,7 @@ class _View:
     pixels: Image
     boxes: Boxes
     labels: NDArray[np.int64]
+    ignored: NDArray[np.bool_]
     labelled: NDArray[np.float32]
 
 
@@ -65,11 +67,12 @@ def make_batch(
     boxes = np.zeros((len(views), most, 4), np.float32)
     labels = np.zeros((len(views), most), np.int64)
     valid = np.zeros((len(views), most), bool)
+    ignored = np.zeros((len(views), most), bool)
     for i, view in enumerate(views):
         n = len(view.boxes)
-        boxes[i, :n], labels[i, :n], valid[i, :n] = view.boxes, view.labels, True
+        boxes[i, :n], labels[i, :n], valid[i, :n], ignored[i, :n] = view.boxes, view.labels, True, view.ignored
     pixels = np.stack([view.pixels for view in views])
-    return Batch(pixels, boxes, labels, valid, np.stack([view.labelled for view in views]))
+    return Batch(pixels, boxes, labels, valid, ignored, np.stack([view.labelled for view in views]))
 
 
 def _view(sample: Sample, size_wh: tuple[int, int], settings: AugmentSettings, rng: np.random.Generator) -> _View:
@@ -96,7 +99,7 @@ def _view(sample: Sample, size_wh: tuple[int, int], settings: AugmentSettings, r
     canvas[:] = _fill(sample, rng)
     _paste(canvas, sample.pixels, scale, offset, (0, 0, width, height))
     boxes, keep = _moved(sample.boxes, scale, offset, (0, 0, width, height), settings.min_visible)
-    view = _View(canvas, boxes, sample.labels[keep], sample.labelled)
+    view = _View(canvas, boxes, sample.labels[keep], _ignored(sample)[keep], sample.labelled)
     return _mirrored(view) if rng.random() < 0.5 else view
 
 
@@ -107,7 +110,7 @@ def _mosaic(
     width, height = size_wh
     middle_x, middle_y = (int(side * rng.uniform(0.35, 0.65)) for side in size_wh)
     canvas = np.full((height, width, 3), 114, np.uint8)
-    boxes, labels = [], []
+    boxes, labels, ignored = [], [], []
     for i, sample in enumerate(samples):
         left, right = (0, middle_x) if i % 2 == 0 else (middle_x, width)
         top, bottom = (0, middle_y) if i < 2 else (middle_y, height)
@@ -122,10 +125,11 @@ def _mosaic(
         moved, keep = _moved(sample.boxes, scale, offset, part, settings.min_visible)
         boxes.append(moved)
         labels.append(sample.labels[keep])
+        ignored.append(_ignored(sample)[keep])
     labelled = np.min([sample.labelled for sample in samples], axis=0)
-    view = _View(canvas, np.concatenate(boxes), np.concatenate(labels), labelled)
+    view = _View(canvas, np.concatenate(boxes), np.concatenate(labels), np.concatenate(ignored), labelled)
     known = labelled[view.labels] > 0
-    view = _View(view.pixels, view.boxes[known], view.labels[known], labelled)
+    view = _View(view.pixels, view.boxes[known], view.labels[known], view.ignored[known], labelled)
     return _mirrored(view) if rng.random() < 0.5 else view
 
 
@@ -170,7 +174,11 @@ def _moved(
 def _mirrored(view: _View) -> _View:
     boxes = view.boxes.copy()
     boxes[:, [0, 2]] = view.pixels.shape[1] - view.boxes[:, [2, 0]]
-    return _View(np.ascontiguousarray(view.pixels[:, ::-1]), boxes, view.labels, view.labelled)
+    return replace(view, pixels=np.ascontiguousarray(view.pixels[:, ::-1]), boxes=boxes)
+
+
+def _ignored(sample: Sample) -> NDArray[np.bool_]:
+    return np.zeros(len(sample.boxes), bool) if sample.ignored is None else sample.ignored
 
 
 def _fill(sample: Sample, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -191,4 +199,4 @@ def _recoloured(view: _View, settings: AugmentSettings, rng: np.random.Generator
     if abs(saturation - 1) > 0.05:
         grey = Pillow.fromarray(pixels).convert("L").convert("RGB")
         pixels = np.asarray(Pillow.blend(grey, Pillow.fromarray(pixels), saturation))
-    return _View(pixels, view.boxes, view.labels, view.labelled)
+    return replace(view, pixels=pixels)

@@ -88,8 +88,16 @@ def detection_loss(
     valid: Tensor,
     labelled: Tensor,
     settings: LossSettings,
+    ignored: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the batch's loss and its parts. `labelled` (B, C): 0 where the image's source doesn't label the class."""
+    """Return the batch's loss and its parts. `labelled` (B, C): 0 where the image's source doesn't label the class.
+
+    Boxes that are `ignored` (B, M) are neither to be found nor not to be.
+    """
+    counts = labelled[:, None, :]
+    if ignored is not None and ignored.any():
+        counts = counts * ~_undecidable(points, truth, labels, valid & ignored, logits.shape[2])
+        valid = valid & ~ignored
     boxes = decode_boxes(distance_logits, points, strides)
     index, soft = assign(logits.detach().sigmoid(), boxes.detach(), points, truth, labels, valid, settings)
     positive = index >= 0
@@ -98,9 +106,8 @@ def detection_loss(
     matched = index[b, p]
     target[b, p, labels[b, matched]] = soft[b, p]
     total = target.sum().clamp(min=1.0)
-    class_loss = (
-        F.binary_cross_entropy_with_logits(logits, target, reduction="none") * labelled[:, None, :]
-    ).sum() / total
+    counts = torch.maximum(counts, (target > 0).float())
+    class_loss = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * counts).sum() / total
     if len(b):
         weight = soft[b, p]
         goal = truth[b, matched]
@@ -115,6 +122,13 @@ def detection_loss(
         + settings.distribution_weight * distribution_loss
     )
     return loss, {"class": class_loss.item(), "box": box_loss.item(), "distribution": distribution_loss.item()}
+
+
+def _undecidable(points: Tensor, boxes: Tensor, labels: Tensor, chosen: Tensor, classes: int) -> Tensor:
+    """Return (B, P, C) whether a point lies in one of the chosen boxes (B, M) of the class."""
+    sides = torch.cat([points - boxes[:, :, None, :2], boxes[:, :, None, 2:] - points], 3)  # (B, M, P, 4)
+    inside = ((sides.amin(3) > 0) & chosen[:, :, None]).float()
+    return torch.einsum("bmp,bmc->bpc", inside, F.one_hot(labels, classes).float()) > 0
 
 
 def distance_distribution_loss(logits: Tensor, sides: Tensor) -> Tensor:

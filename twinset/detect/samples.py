@@ -38,18 +38,21 @@ class Sample:
     labelled: NDArray[np.float32]  # (C,) 1 where the source labels the class
     street: bool  # a photo of life rather than of one product
     wanted: int = -1  # class the image as a whole is labelled with; the detector is to find its box
+    ignored: NDArray[np.bool_] | None = None  # (N,) True: undecidable, neither right nor wrong to find; None: no box is
 
 
 def labelled_samples(images: Sequence[LabelledImage], categories: Sequence[str], taxonomy: Taxonomy) -> list[Sample]:
-    """Return samples of photos with boxes; undecidable boxes are left out."""
+    """Return samples of photos with boxes."""
 
     def load(image: LabelledImage) -> Sample:
         pixels, scale = _shrunken(read_image(image.path))
-        index = [i for i, label in enumerate(image.labels) if label in categories and not image.crowd[i]]
+        index = [i for i, label in enumerate(image.labels) if label in categories]
         source = taxonomy.sources.get(image.source)
         known = source.categories if source else frozenset(categories)
         labels = np.array([categories.index(image.labels[i]) for i in index], np.int64)
-        return Sample(pixels, image.boxes[index] * scale, labels, _mask(known, categories), True)
+        return Sample(
+            pixels, image.boxes[index] * scale, labels, _mask(known, categories), True, ignored=image.crowd[index]
+        )
 
     return _map(load, images)
 

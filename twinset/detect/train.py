@@ -132,6 +132,7 @@ def train_detector(
                 torch.from_numpy(batch.valid),
                 torch.from_numpy(batch.labelled),
                 settings.loss,
+                torch.from_numpy(batch.ignored),
             )
             if not math.isfinite(loss.item()):
                 raise DataError(
@@ -258,7 +259,7 @@ def repeat_factors(samples: Sequence[Sample], below: float) -> NDArray[np.float6
         return np.zeros(0)
     shown = np.zeros((len(samples), len(samples[0].labelled)))
     for row, sample in zip(shown, samples, strict=True):
-        row[sample.labels] = 1
+        row[sample.labels if sample.ignored is None else sample.labels[~sample.ignored]] = 1
     share = shown.sum(0) / np.maximum(np.sum([sample.labelled > 0 for sample in samples], axis=0), 1)
     wanted = np.sqrt(below / np.maximum(share, 1e-9))
     factors: NDArray[np.float64] = np.maximum((shown * wanted).max(1), 1.0)

@@ -1,0 +1,120 @@
+"""`twinset data ...`: audit labels, and carry corrections out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from twinset.cli_base import (
+    NEW_FILE,
+    json_option,
+    model_option,
+    options,
+    print_json,
+    strict_option,
+    threads_option,
+)
+from twinset.cli_labelled import detect_all, labelled_options, read_labelled
+
+RULES = ("move", "rename", "missing", "ignore")
+
+
+@click.group()
+def data() -> None:
+    """Check and correct labels."""
+
+
+@data.command("audit")
+@labelled_options("train+dev")
+@click.option("--out", type=NEW_FILE, required=True, help="File for the suggestions, likeliest first.")
+@click.option("--as-given", is_flag=True, help="Audit the source's labels even where corrected ones stand beside them.")
+@click.option("--accept", default=",".join(RULES), show_default=True, help="Rules whose safe suggestions are accepted.")
+@click.option("--min-suspicion", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Leave out others.")
+@click.option("--accepted-only", is_flag=True, help="Write only what is accepted.")
+@options(strict_option, model_option, threads_option, json_option)
+def audit(
+    voc: Path | None,
+    ccp: Path | None,
+    coco: Path | None,
+    images: Path | None,
+    split: str,
+    out: Path,
+    as_given: bool,
+    accept: str,
+    min_suspicion: float,
+    accepted_only: bool,
+    strict: bool,
+    model: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Suggest corrections of labels, by what a detector finds in the photos. No label is changed.
+
+    Example: twinset data audit --voc street-voc --split train+dev --out suggestions.json
+    """
+    from twinset.data.audit import LOWEST_SCORE, accept_only, audit_boxes
+    from twinset.data.suggestions import write_suggestions
+    from twinset.models import load_models
+
+    settings = accept_only([rule for rule in accept.split(",") if rule])
+    labelled = read_labelled(voc, ccp, coco, images, split, strict, corrected=not as_given)
+    finder = load_models(model, threads)
+    found = detect_all([image.path for image in labelled.images], finder.detector, LOWEST_SCORE)
+    suggestions = audit_boxes(labelled.images, found, finder.categories, labelled.categories, settings)
+    kept = [one for one in suggestions if one.accepted or (one.score >= min_suspicion and not accepted_only)]
+    write_suggestions(out, kept, photos=len(labelled.images), split=split, model=finder.version, accept=accept)
+    _report(kept, as_json)
+
+
+def _report(suggestions: "Sequence[object]", as_json: bool) -> None:
+    """Print how many suggestions there are by rule, and how many of them are accepted."""
+    from twinset.cli_tables import print_table
+
+    total = Counter((one.rule, one.action) for one in suggestions)  # type: ignore[attr-defined]
+    accepted = Counter((one.rule, one.action) for one in suggestions if one.accepted)  # type: ignore[attr-defined]
+    rows = [(rule, action, n, accepted[rule, action]) for (rule, action), n in sorted(total.items())]
+    if as_json:
+        names = ("rule", "action", "suggested", "accepted")
+        print_json({"suggestions": len(suggestions), "by_rule": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    print_table(("rule", "action", "suggested", "accepted"), rows)
+
+
+@data.command("apply")
+@click.argument("suggestions", metavar="SUGGESTIONS")
+@labelled_options("train+dev")
+@click.option("--out", type=NEW_FILE, required=True, help="File for the corrected labels, as COCO JSON.")
+@click.option("--as-given", is_flag=True, help="Correct the source's labels, as they were audited with --as-given.")
+@click.option("--all", "everything", is_flag=True, help="Carry out every suggestion, not only what is accepted.")
+@options(strict_option, json_option)
+def apply(
+    suggestions: str,
+    voc: Path | None,
+    ccp: Path | None,
+    coco: Path | None,
+    images: Path | None,
+    split: str,
+    out: Path,
+    as_given: bool,
+    everything: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Write labels with the accepted SUGGESTIONS (a file, or the corrections that ship: street-voc) carried out.
+
+    Example: twinset data apply suggestions.json --voc street-voc --out corrected.json
+    """
+    from twinset.data.coco import write_coco
+    from twinset.data.suggestions import apply_suggestions, read_suggestions
+
+    read = read_suggestions(suggestions)
+    labelled = read_labelled(voc, ccp, coco, images, split, strict, corrected=not as_given)
+    names = {(image.source, image.path.name) for image in labelled.images}
+    done = [one for one in read if (one.source, one.image) in names and (one.accepted or everything)]
+    corrected = apply_suggestions(labelled, read, everything)
+    write_coco(corrected, out)
+    if as_json:
+        print_json({"images": len(labelled.images), "corrections": len(done), "out": str(out)})
+    else:
+        click.echo(f"{len(done)} corrections in {len(labelled.images)} photos: {out}")

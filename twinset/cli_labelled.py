@@ -1,0 +1,83 @@
+"""The options that name labelled photos, the same for every command that reads some."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from twinset.cli_base import FILE, FOLDER, options, report_problems
+from twinset.errors import UsageError
+
+if TYPE_CHECKING:
+    from twinset.data.labelled import Labelled
+    from twinset.detect.detector import Detector
+    from twinset.types import Detections
+
+F = TypeVar("F", bound=Callable[..., Any])
+BATCH = 16
+
+source_options = (
+    click.option("--voc", type=FOLDER, help="Photos with Pascal VOC boxes."),
+    click.option("--ccp", type=FOLDER, help="Photos with CCP masks."),
+    click.option(
+        "--coco", type=FILE, help="Photos with boxes as COCO JSON, beside the file unless --images says where."
+    ),
+    click.option("--images", type=FOLDER, help="Folder the COCO file's names start from."),
+)
+
+
+def split_option(default: str) -> Callable[[F], F]:
+    """Return the option that names a part of the photos."""
+    return click.option(
+        "--split", default=default, show_default=True, help="train, dev, val, several joined by +, or all."
+    )
+
+
+def labelled_options(split: str) -> Callable[[F], F]:
+    """Return the options of labelled photos, `split` being the part that is read unless said."""
+    return options(*source_options, split_option(split))
+
+
+def read_labelled(
+    voc: Path | None,
+    ccp: Path | None,
+    coco: Path | None,
+    images: Path | None,
+    split: str,
+    strict: bool,
+    corrected: bool = True,
+) -> "Labelled":
+    """Return the photos that the options name, problems told on stderr. Raises UsageError unless they name one set."""
+    from twinset.data.ccp import read_ccp
+    from twinset.data.coco import read_coco
+    from twinset.data.voc import read_voc
+    from twinset.taxonomy import default_taxonomy
+
+    if sum(source is not None for source in (voc, ccp, coco)) != 1:
+        raise UsageError("expected exactly one of --voc, --ccp and --coco", field="voc")
+    taxonomy = default_taxonomy()
+    if voc:
+        labelled = read_voc(voc, split, taxonomy, strict, corrected)
+    elif ccp:
+        labelled = read_ccp(ccp, split, taxonomy, strict, corrected)
+    else:
+        assert coco
+        labelled = read_coco(coco, images or coco.parent, taxonomy, strict)
+    report_problems(labelled.problems)
+    return labelled
+
+
+def detect_all(paths: Sequence[Path], detector: "Detector", min_score: float) -> "list[Detections]":
+    """Return what a detector finds in the photos of some files, with progress on stderr."""
+    from twinset.cli_progress import terminal_progress
+    from twinset.images import read_image
+
+    found: list[Detections] = []
+    with terminal_progress("detecting") as progress:
+        progress.start(len(paths))
+        for start in range(0, len(paths), BATCH):
+            part = [read_image(path) for path in paths[start : start + BATCH]]
+            found += detector.detect_batch(part, min_score)
+            progress.advance(len(part))
+    return found
