@@ -36,6 +36,7 @@ class FakeModels:
 
     name = "fake"
     min_score = 0.3
+    labels = None
 
     def __init__(self, version: str = "fake-000000000000") -> None:
         self.version = version

@@ -12,15 +12,9 @@ from numpy.typing import NDArray
 from twinset.data.feed import Feed, read_feed
 from twinset.errors import UsageError
 from twinset.evaluate import retrieval
+from twinset.evaluate.baselines import imagenet_features, lab_histograms
 from twinset.evaluate.packshots import evaluate_packshots
-from twinset.evaluate.retrieval import (
-    evaluate_retrieval,
-    gender_of,
-    imagenet_features,
-    lab_histograms,
-    rank,
-    self_found,
-)
+from twinset.evaluate.retrieval import evaluate_retrieval, gender_of, rank, self_found
 from twinset.taxonomy import default_taxonomy
 from twinset.types import Image
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from twinset.types import Box, Facet, FoundItem, Hit
 
 if TYPE_CHECKING:
+    from twinset.hits import Page
     from twinset.indexing import IndexReport
 
 DECIMALS = 6  # of scores and shares
@@ -49,6 +50,10 @@ def item_json(item: FoundItem, hits: bool) -> Json:
         "box": _box_json(item.box),
         "colours": [{"name": colour.name, "share": round(colour.share, DECIMALS)} for colour in item.colours],
     }
+    if item.attributes:
+        answer["attributes"] = dict(item.attributes)
+    if hits and item.close_from is not None:
+        answer |= {"close_enough": item.close_enough, "close_from": round(item.close_from, DECIMALS)}
     if hits:
         answer["hits"] = [hit_json(hit) for hit in item.hits]
         answer["next_offset"] = item.next_offset
@@ -85,7 +90,29 @@ def hit_json(hit: Hit) -> Json:
         "variants": hit.variants,
         "in_stock": hit.in_stock,
         "rule": hit.rule,
+        **_why_json(hit),
     }
+
+
+def words_json(words: str, page: "Page") -> Json:
+    """Return the answer to a search by words alone."""
+    answer: Json = {"words": words, "hits": [hit_json(hit) for hit in page.hits], "next_offset": page.next_offset}
+    if page.facets:
+        answer["facets"] = [facet_json(facet) for facet in page.facets]
+    return answer | {"plan": page.plan} if page.plan else answer
+
+
+def _why_json(hit: Hit) -> Json:
+    """Return what a hit's attributes and its likeness to the item are, as far as the model tells."""
+    answer: Json = {"attributes": dict(hit.attributes)} if hit.attributes else {}
+    if hit.why is not None:
+        answer["why"] = {
+            "same_category": hit.why.same_category,
+            "colour_distance": round(hit.why.colour_distance, DECIMALS),
+            "shared": dict(hit.why.shared),
+            "different": {name: list(values) for name, values in hit.why.different.items()},
+        }
+    return answer
 
 
 def _photo_json(image_wh: tuple[int, int], items: list[Json], image: str | None) -> Json:

@@ -36,6 +36,7 @@ from twinset.cli_base import (
 from twinset.cli_config import config, read_config, serve_options
 from twinset.cli_data import data
 from twinset.cli_evaluate import bench, evaluate
+from twinset.cli_evaluate_items import add_item_commands
 from twinset.cli_keys import keys
 from twinset.cli_learn import learn
 from twinset.cli_rules import rules
@@ -134,8 +135,9 @@ def index(
 
 
 @cli.command()
-@photo_arguments
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
 @options(store_option, k_option)
+@click.option("--words", metavar="TEXT", help="What to look for; beside photos what should be otherwise.")
 @click.option("--category", type=CATEGORY, help="Keep items of this category; with --box the category of the crop.")
 @click.option("--box", metavar="X1,Y1,X2,Y2", help="Search this part of the one photo, in pixels after rotation.")
 @click.option("--whole", is_flag=True, help="Search the whole photo, over all categories.")
@@ -147,6 +149,7 @@ def search(
     paths: Sequence[str],
     store: str,
     k: int,
+    words: str | None,
     category: str | None,
     box: str | None,
     whole: bool,
@@ -161,18 +164,28 @@ def search(
     model: str,
     threads: int | None,
 ) -> None:
-    """Print, for each item in photos, the store's most similar products.
+    """Print, for each item in photos, the store's most similar products; with --words alone, those that are meant.
 
-    Example: twinset search street.jpg --store shop --where "price<50"
+    Example: twinset search street.jpg --store shop --words "like this but red" --where "price<50"
     """
-    from twinset.answers import search_json
+    from twinset.answers import search_json, words_json
     from twinset.hits import Wanted
     from twinset.search_page import write_search_page
     from twinset.shop import open_shop
+    from twinset.word_search import words_page
 
-    Wanted(k, offset, min_score, where, shop_name, facets)  # what is wrong with the command comes first
+    wanted = Wanted(k, offset, min_score, where, shop_name, facets)  # what is wrong with the command comes first
+    if not paths and words is None:
+        raise UsageError("expected photos, --words or both, found neither", field="words")
     corners = _check_search(paths, category, box, whole)
     shop = open_shop(store, model, threads)
+    if not paths:
+        page = words_page(words or "", shop.models, shop.store, wanted, category)
+        if as_json:
+            print_json(words_json(words or "", page))
+        for line in () if as_json else [*hit_lines(page.hits, ""), *facet_lines(page.facets, "")]:
+            click.echo(line)
+        return
     shown = []
     with _Photos(paths) as photos:
         for name, image in photos:
@@ -188,6 +201,7 @@ def search(
                 offset=offset,
                 facets=facets,
                 explain=explain,
+                words=words or "",
             )
             if html:
                 shown.append((name, image, items))
@@ -307,6 +321,7 @@ def models(as_json: bool) -> None:
 
 cli.add_command(train)
 cli.add_command(data)
+add_item_commands(evaluate)
 cli.add_command(evaluate)
 cli.add_command(bench)
 cli.add_command(rules)

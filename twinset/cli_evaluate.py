@@ -70,7 +70,7 @@ def detector(
     if html:
         kept = [name for name in labelled.categories if name in finder.categories]
         report.write_detection(html, figures, kept)
-    _show(figures.as_json(), *report.detection_table(figures), as_json)
+    show_figures(figures.as_json(), *report.detection_table(figures), as_json)
 
 
 @evaluate.command("packshots")
@@ -105,7 +105,7 @@ def packshots(
         report.write_packshots(html, figures)
     for problem in figures.unread:
         click.echo(problem, err=True)
-    _show(figures.as_json(), *report.packshot_table(figures), as_json)
+    show_figures(figures.as_json(), *report.packshot_table(figures), as_json)
 
 
 @evaluate.command("retrieval")
@@ -139,7 +139,7 @@ def retrieval(
         report.write_retrieval(html, figures)
     for problem in figures.unread:
         click.echo(problem, err=True)
-    _show(figures.as_json(), *report.retrieval_table(figures), as_json)
+    show_figures(figures.as_json(), *report.retrieval_table(figures), as_json)
     if not as_json:
         click.echo(f"found itself first: {figures.self_found:.4f} of {figures.products} products")
 
@@ -240,7 +240,10 @@ def bench_learn(events: int, shoppers: int, seed: int) -> None:
     run(events, shoppers, seed)
 
 
-def _show(figures: dict[str, Any], header: Sequence[object], rows: Sequence[Sequence[object]], as_json: bool) -> None:
+def show_figures(
+    figures: dict[str, Any], header: Sequence[object], rows: Sequence[Sequence[object]], as_json: bool
+) -> None:
+    """Print figures by name as JSON, or their table."""
     if as_json:
         print_json(figures)
         return

@@ -96,8 +96,21 @@ def find_hits(
 
     With each item's colours the hits come in the order that shoppers' clicks taught, if they did.
     """
+    return find_pages(
+        store, lambda filter, k: store.search(embeddings, k, categories, filter), categories, wanted, colours
+    )
+
+
+def find_pages(
+    store: Store,
+    search: Search,
+    categories: Sequence[str | None],
+    wanted: Wanted,
+    colours: Sequence[Sequence[Colour]] = (),
+) -> list[Page]:
+    """Return the page of each item that `search` brings hits of; see `find_hits`."""
     ranking = Ranking(store, wanted)
-    found = ranking.pages(lambda filter, k: store.search(embeddings, k, categories, filter), colours)
+    found = ranking.pages(search, colours)
     facets = {
         category: tuple(store.facets(category, ranking.filter, wanted.facets)) if wanted.facets else ()
         for category in set(categories)

@@ -163,7 +163,7 @@ def describe_products(
     ]
     crops = [np.array([box], np.float32) for _, _, box in places]
     return [
-        Item(category, score, box, described.embedding, described.colours, {}, models.version)
+        Item(category, score, box, described.embedding, described.colours, described.attributes, models.version)
         for (category, score, box), (described,) in zip(places, models.describe_batch(images, crops), strict=True)
     ]
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinset.describe.encoder import Described, Encoder, cut_items, load_encoder
+from twinset.describe.labels import Labels, load_labels
 from twinset.detect.detector import Detector, load_detector
 from twinset.errors import ModelError
 from twinset.taxonomy import Taxonomy, default_taxonomy
@@ -31,6 +32,7 @@ class Models:
     detector: Detector
     encoder: Encoder
     taxonomy: Taxonomy
+    labels: Labels | None = None  # what embeddings say in words; None for a model without labels.json
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -82,8 +84,9 @@ def model_folder(name: str) -> Path:
 def load_models(name: str = "default", threads: int | None = None) -> Models:
     """Return a model ready to run: a shipped one by name, or the one in a folder. Raises ModelError."""
     folder = model_folder(name)
-    detector, encoder = load_detector(folder, threads), load_encoder(folder, threads)
-    return Models(folder.name, model_version(folder), detector, encoder, default_taxonomy())
+    labels = load_labels(folder)
+    detector, encoder = load_detector(folder, threads), load_encoder(folder, threads, labels)
+    return Models(folder.name, model_version(folder), detector, encoder, default_taxonomy(), labels)
 
 
 def model_version(folder: Path) -> str:

@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinset.boxes import box_iou, clip_boxes
+from twinset.describe.words import Asked, read_words
 from twinset.errors import UsageError
-from twinset.hits import Wanted, find_hits
+from twinset.hits import Page, Wanted, find_pages
+from twinset.likeness import CANDIDATES, explain_hit, search_alike
 from twinset.stages import stage
-from twinset.types import Box, Detections, FoundItem, Image
+from twinset.types import Box, Detections, FoundItem, Hit, Image
+from twinset.word_search import refined, refined_filter, reordered
 
 if TYPE_CHECKING:
     from twinset.describe.encoder import Described
+    from twinset.describe.labels import LabelWeights
     from twinset.models import Models
     from twinset.rules import Rules
-    from twinset.store import Store
+    from twinset.store import Filter, Store
 
 SAME_ITEM_IOU = 0.5  # a shopper's crop that overlaps a detection this much shows what was detected
 RIVAL_IOU = 0.8  # two detections of categories that are worn instead of each other are one garment from this overlap on
@@ -48,6 +52,8 @@ def search_image(
     facets: Sequence[str] = (),
     explain: bool = False,
     rules: "Rules | None" = None,
+    words: str = "",
+    weights: "LabelWeights | None" = None,
 ) -> list[FoundItem]:
     """Return the items in a photo, best first, each with up to `k` products of its category most like it.
 
@@ -56,11 +62,12 @@ def search_image(
     `where` are CONTRACT's filter strings. `shop` searches that shop alone, by its rules; None searches all, by the
     rules of the shop `default`. Hits score `min_score` or more; `offset` leaves out the first so many, which were shown
     before. `facets` are fields to count hits by, and `explain` asks how the search is answered. `rules` stand in the
-    place of the shop's own. Raises UsageError for values that can't be.
+    place of the shop's own. `words` change what is looked for: "like this but red", "without stripes". `weights` of
+    labels take the place of those the model learned. Raises UsageError for values that can't be.
     """
     wanted = Wanted(k, offset, min_score, where, shop, facets, explain, rules)
-    if category is not None and category not in models.taxonomy.names:
-        raise _usage("category", f"one of {', '.join(models.taxonomy.names)}", repr(category))
+    check_category(category, models)
+    asked = read_words(words)
     if whole and (box is not None or category is not None):
         raise _usage("whole", "no box and no category beside it", "box" if box is not None else "category")
     if whole:
@@ -80,14 +87,41 @@ def search_image(
         ]
     if not found:
         return []
-    embeddings = np.stack([embedding for _, embedding in found])
+    found = _of_words(found, asked)
+    embeddings = np.stack([refined(embedding, asked, models.labels) for _, embedding in found])
+    categories = [asked.category or item.category for item, _ in found]
+
+    def search(filter: "Filter", k: int) -> list[list[Hit]]:
+        many = max(k, CANDIDATES) if words else k
+        hits = search_alike(embeddings, categories, store, models.labels, many, refined_filter(filter, asked), weights)
+        return [reordered(mine, asked)[:k] for mine in hits] if words else hits
+
     with stage("store"):
-        categories, colours = [item.category for item, _ in found], [item.colours for item, _ in found]
-        pages = find_hits(store, embeddings, categories, wanted, colours)
-    return [
-        replace(item, hits=page.hits, next_offset=page.next_offset, facets=page.facets, plan=page.plan)
-        for (item, _), page in zip(found, pages, strict=True)
-    ]
+        pages = find_pages(store, search, categories, wanted, [item.colours for item, _ in found])
+    return [_answered(item, page, models) for (item, _), page in zip(found, pages, strict=True)]
+
+
+def _of_words(
+    found: list[tuple[FoundItem, NDArray[np.float32]]], asked: Asked
+) -> list[tuple[FoundItem, NDArray[np.float32]]]:
+    """Return the items of the category that words name, all of them where none is of it."""
+    named = [pair for pair in found if asked.category and pair[0].category == asked.category]
+    return named or found
+
+
+def _answered(item: FoundItem, page: Page, models: "Models") -> FoundItem:
+    """Return an item with its hits, each with why it is one."""
+    answered = replace(item, hits=page.hits, next_offset=page.next_offset, facets=page.facets, plan=page.plan)
+    if models.labels is None:
+        return answered
+    hits = tuple(replace(hit, why=explain_hit(hit, item)) for hit in page.hits)
+    return replace(answered, hits=hits, close_from=models.labels.calibration.min_score)
+
+
+def check_category(category: str | None, models: "Models") -> None:
+    """Raise UsageError for a category the taxonomy does not know."""
+    if category is not None and category not in models.taxonomy.names:
+        raise _usage("category", f"one of {', '.join(models.taxonomy.names)}", repr(category))
 
 
 def check_box(box: Box, image: Image) -> Box:
@@ -125,7 +159,7 @@ def _describe(image: Image, models: "Models", boxes: NDArray[np.float32]) -> "li
 
 def _found(detections: Detections, models: "Models", described: Sequence["Described"]) -> list[FoundItem]:
     return [
-        FoundItem(models.categories[label], float(score), _box(box), entry.colours, ())
+        FoundItem(models.categories[label], float(score), _box(box), entry.colours, (), attributes=entry.attributes)
         for box, score, label, entry in zip(
             detections.boxes, detections.scores, detections.labels, described, strict=True
         )
@@ -136,7 +170,8 @@ def _found_in_box(
     image: Image, models: "Models", box: Box, category: str | None, score: float | None
 ) -> list[tuple[FoundItem, NDArray[np.float32]]]:
     described = _describe(image, models, np.array([box], np.float32))[0]
-    return [(FoundItem(category, score, box, described.colours, ()), described.embedding)]
+    item = FoundItem(category, score, box, described.colours, (), attributes=described.attributes)
+    return [(item, described.embedding)]
 
 
 def _overlapping(

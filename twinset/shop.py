@@ -9,6 +9,7 @@ import numpy as np
 from twinset.types import Box, FoundItem, Hit, Image
 
 if TYPE_CHECKING:
+    from twinset.describe.labels import LabelWeights
     from twinset.indexing import IndexReport, Progress
     from twinset.models import Models
     from twinset.rules import Rules
@@ -61,6 +62,8 @@ class Shop:
         facets: Sequence[str] = (),
         explain: bool = False,
         rules: "Rules | None" = None,
+        words: str = "",
+        weights: "LabelWeights | None" = None,
     ) -> list[FoundItem]:
         """Return the items in a photo, best first, each with up to `k` products most like it; see `search_image`."""
         from twinset.search import search_image
@@ -80,7 +83,25 @@ class Shop:
             facets=facets,
             explain=explain,
             rules=rules,
+            words=words,
+            weights=weights,
         )
+
+    def search_words(
+        self,
+        words: str,
+        k: int = 24,
+        category: str | None = None,
+        where: Sequence[str] = (),
+        shop: str | None = None,
+        offset: int = 0,
+    ) -> list[Hit]:
+        """Return up to `k` products that say the words, or look like them; see `word_search.words_page`."""
+        from twinset.hits import Wanted
+        from twinset.word_search import words_page
+
+        wanted = Wanted(k, offset, where=where, shop=shop)
+        return list(words_page(words, self.models, self.store, wanted, category).hits)
 
     def similar(
         self,

@@ -54,6 +54,7 @@ class Taxonomy:
     colours: Mapping[str, tuple[str, str]]  # palette name -> (English, Korean)
     colour_names: Mapping[str, str]  # a source's colour name, folded -> palette name
     type_words: Mapping[str, str | None]  # a feed's word for a type, folded -> category or None
+    type_names: Mapping[str, str]  # the same words, of types that belong to a category -> article type
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,6 +66,10 @@ class Taxonomy:
         Raises KeyError for a word the taxonomy does not know.
         """
         return self.type_words[fold(article_type)]
+
+    def type_of(self, word: str) -> str | None:
+        """Return the article type a feed's word for it means, None for a word that names none."""
+        return self.type_names.get(fold(word))
 
     def base_colour(self, name: str) -> str | None:
         """Return the palette's colour for a feed's colour name, None for a name the taxonomy does not know."""
@@ -109,13 +114,15 @@ def parse_taxonomy(data: Mapping[str, Any], where: str = "taxonomy") -> Taxonomy
         for category in categories:
             for other in category.apart:
                 checked(other, f"categories.{category.name}.apart")
-        types, words = [], dict[str, str | None]()
+        types, words, type_names = [], dict[str, str | None](), dict[str, str]()
         for name, entry in data["article_types"].items():
             type_category = checked(entry["category"], f"article_types.{name}")
             if type_category:
                 types.append(ArticleType(name, type_category, entry["en"], entry["ko"]))
             for word in (name, entry["en"], entry["ko"], *entry.get("also", ())):
                 _name(words, word, type_category, f"{where}: article_types.{name}")
+                if type_category:
+                    type_names.setdefault(fold(word), name)
         for category in categories:
             for word in (category.name, category.en, category.ko):
                 words.setdefault(fold(word), category.name)
@@ -132,7 +139,7 @@ def parse_taxonomy(data: Mapping[str, Any], where: str = "taxonomy") -> Taxonomy
                 _name(colour_names, word, name, f"{where}: colours.{name}")
     except (KeyError, TypeError, AttributeError) as exc:
         raise DataError(f"{where}: expected categories, article_types, no_category, sources, colours; {exc!r}") from exc
-    return Taxonomy(categories, tuple(types), sources, colours, colour_names, words)
+    return Taxonomy(categories, tuple(types), sources, colours, colour_names, words, type_names)
 
 
 def _name(meanings: dict[str, Meaning], word: str, meaning: Meaning, entry: str) -> None:

@@ -89,6 +89,8 @@ class Hit:
     in_stock: bool = True  # one of these is
     rule: str | None = None  # the shop's that gave it its place: pinned, boosted or buried
     moved: float = 0.0  # what a rule adds to its score for its place
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    why: "Why | None" = None  # None: the model has nothing to say of it
 
     @property
     def product_id(self) -> str:
@@ -99,6 +101,16 @@ class Hit:
         """What counts as one hit: a shop's variant group, or a product that is in none."""
         product = self.product
         return product.shop, product.group_id is not None, product.group_id or product.product_id
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What a hit and the item asked for have in common, and what not."""
+
+    same_category: bool
+    colour_distance: float  # in [0, 1]: the share of their colours that the two don't have in common
+    shared: Mapping[str, str]  # attributes
+    different: Mapping[str, tuple[str, str]]  # attribute -> the item's value, the hit's
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +145,10 @@ class FoundItem:
     next_offset: int | None = None  # where its further hits start; None: there are none
     facets: tuple[Facet, ...] = ()  # if asked for
     plan: str = ""  # how its search was answered, if asked for
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    close_from: float | None = None  # hits that score less are not close; None: the model's scores know no such line
+
+    @property
+    def close_enough(self) -> bool | None:
+        """Whether the shop has anything close to the item, None where the model can't tell."""
+        return None if self.close_from is None else any(hit.score >= self.close_from for hit in self.hits)

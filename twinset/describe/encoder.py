@@ -1,10 +1,11 @@
 """Describe items: crop, network, colours. Training's evaluation, indexing and serving share this file."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from twinset.errors import ModelError
 from twinset.images import crop
 from twinset.runtime import OnnxSession
 from twinset.types import Box, Colour, Image
+
+if TYPE_CHECKING:
+    from twinset.describe.labels import Labels
 
 FILL = 127  # beside a crop that is not square; zero to the network
 BATCH = 16
@@ -28,6 +32,7 @@ class Described(NamedTuple):
 
     embedding: NDArray[np.float32]  # (256,) unit length
     colours: tuple[Colour, ...]  # descending share
+    attributes: Mapping[str, str] = MappingProxyType({})  # those that show surely enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,10 @@ def load_config(file: Path) -> EncoderConfig:
 
 
 class Encoder:
-    """Describes crops with a network that is given as a function."""
+    """Describes crops with a network that is given as a function; `labels` say what embeddings mean."""
 
-    def __init__(self, run: Run, config: EncoderConfig) -> None:
-        self.run, self.config, self.dim = run, config, config.dim
+    def __init__(self, run: Run, config: EncoderConfig, labels: "Labels | None" = None) -> None:
+        self.run, self.config, self.dim, self.labels = run, config, config.dim, labels
 
     def describe(self, crops: Sequence[Image]) -> list[Described]:
         """Return the description of each (H, W, 3) crop."""
@@ -65,13 +70,18 @@ class Encoder:
             embeddings, masks = self.run(np.stack([pixels for pixels, _ in squares]))
             for (pixels, inner), embedding, mask in zip(squares, embeddings, masks, strict=True):
                 unit = (embedding / np.linalg.norm(embedding)).astype(np.float32)
-                described.append(Described(unit, measure_colours(pixels, mask, inner)))
+                described.append(self._described(unit, measure_colours(pixels, mask, inner)))
         return described
 
+    def _described(self, embedding: NDArray[np.float32], measured: tuple[Colour, ...]) -> Described:
+        if self.labels is None:
+            return Described(embedding, measured)
+        return Described(embedding, self.labels.colours(embedding, measured), self.labels.tell(embedding))
 
-def load_encoder(folder: Path, threads: int | None = None) -> Encoder:
+
+def load_encoder(folder: Path, threads: int | None = None, labels: "Labels | None" = None) -> Encoder:
     """Return the encoder in a folder of weights. Raises ModelError."""
-    return Encoder(OnnxSession(folder / "encoder.onnx", threads), load_config(folder / "encoder.json"))
+    return Encoder(OnnxSession(folder / "encoder.onnx", threads), load_config(folder / "encoder.json"), labels)
 
 
 def cut_items(image: Image, boxes: NDArray[np.float32]) -> list[Image]:

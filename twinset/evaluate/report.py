@@ -68,11 +68,13 @@ def retrieval_table(figures: RetrievalFigures) -> tuple[Row, list[Row]]:
 def write_detection(file: Path, figures: DetectionFigures, categories: Sequence[str]) -> None:
     """Write the figures and the photos with the most failures: missed red, wrong orange, right green."""
     pictures = [
-        _figure(_drawn(failure, categories), PHOTO_SIDE, failure.image.path.name) for failure in figures.failures[:MOST]
+        picture(_drawn(failure, categories), PHOTO_SIDE, failure.image.path.name) for failure in figures.failures[:MOST]
     ]
     note = "<p>Missed boxes are red, wrong detections orange, right ones green.</p>"
-    _write(
-        file, "Detector", [_table(*detection_table(figures)), _confusion(figures.confusion), note, _pictures(pictures)]
+    write_page(
+        file,
+        "Detector",
+        [table_html(*detection_table(figures)), _confusion(figures.confusion), note, _pictures(pictures)],
     )
 
 
@@ -82,7 +84,9 @@ def write_packshots(file: Path, figures: PackshotFigures) -> None:
         _product(product, f"{product.category}, found {best}: {product.title}")
         for product, best in figures.wrong[: 2 * MOST]
     ]
-    _write(file, "Packshots", [_table(*packshot_table(figures)), _confusion(figures.confusion), _pictures(pictures)])
+    write_page(
+        file, "Packshots", [table_html(*packshot_table(figures)), _confusion(figures.confusion), _pictures(pictures)]
+    )
 
 
 def write_retrieval(file: Path, figures: RetrievalFigures) -> None:
@@ -91,8 +95,10 @@ def write_retrieval(file: Path, figures: RetrievalFigures) -> None:
     for example in figures.worst:
         shown = [_product(product, _caption(product)) for product in (example.query, *example.hits)]
         rows.append(f'<div class="row">{"".join(shown)}</div>')
-    _write(
-        file, "Retrieval", [_table(*retrieval_table(figures)), "<h2>Worst queries, each before its hits</h2>", *rows]
+    write_page(
+        file,
+        "Retrieval",
+        [table_html(*retrieval_table(figures)), "<h2>Worst queries, each before its hits</h2>", *rows],
     )
 
 
@@ -136,17 +142,18 @@ def _drawn(failure: Failure, categories: Sequence[str]) -> Image:
 
 def _product(product: Product, caption: str) -> str:
     try:
-        return _figure(read_image(Path(product.images[0])), PRODUCT_SIDE, caption)
+        return picture(read_image(Path(product.images[0])), PRODUCT_SIDE, caption)
     except DataError:
         return f"<figure><figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _figure(image: Image, side: int, caption: str) -> str:
-    picture = Pillow.fromarray(image)
-    picture.thumbnail((side, side))
-    data = base64.b64encode(encode_jpeg(np.asarray(picture), 80)).decode()
+def picture(image: Image, side: int, caption: str) -> str:
+    """Return an image, inlined at most `side` pixels long, and its caption."""
+    small = Pillow.fromarray(image)
+    small.thumbnail((side, side))
+    data = base64.b64encode(encode_jpeg(np.asarray(small), 80)).decode()
     return (
-        f'<figure><img src="data:image/jpeg;base64,{data}" width="{picture.width}" height="{picture.height}" alt="">'
+        f'<figure><img src="data:image/jpeg;base64,{data}" width="{small.width}" height="{small.height}" alt="">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
@@ -155,7 +162,8 @@ def _pictures(pictures: Sequence[str]) -> str:
     return f'<div class="pictures">{"".join(pictures)}</div>'
 
 
-def _table(header: Row, rows: Iterable[Row]) -> str:
+def table_html(header: Row, rows: Iterable[Row]) -> str:
+    """Return a table."""
     head = "".join(f"<th>{escape(format_cell(cell))}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(format_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
@@ -164,10 +172,11 @@ def _table(header: Row, rows: Iterable[Row]) -> str:
 def _confusion(confusion: dict[str, dict[str, int]]) -> str:
     columns = sorted({name for row in confusion.values() for name in row})
     rows = [(name, *(row.get(column, "") for column in columns)) for name, row in confusion.items()]
-    return "<h2>True category by what was found</h2>" + _table(("", *columns), rows)
+    return "<h2>True category by what was found</h2>" + table_html(("", *columns), rows)
 
 
-def _write(file: Path, title: str, parts: Sequence[str]) -> None:
+def write_page(file: Path, title: str, parts: Sequence[str]) -> None:
+    """Write a page of these parts, complete in itself. Raises DataError."""
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1>{''.join(parts)}</html>"

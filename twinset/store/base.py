@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinset.store.filters import Filter
+from twinset.store.texts import Words
 from twinset.types import Facet, Hit, Item, Product
 
 DIM = 256
@@ -98,6 +99,16 @@ class Store(Protocol):
         """Return how many hits such a search would have for each value of some fields; see facets.py.
 
         Raises UsageError for a field that can't be counted.
+        """
+        ...
+
+    def search_words(
+        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None, variants: bool = False
+    ) -> list[Hit]:
+        """Return the `k` products that say most of the words in their title, type, tags, attributes and colours.
+
+        Best first, ties by product_id; scores in [0, 1], 1 where a product says all of them and nothing else. What
+        other clients of a server wrote is found within a minute.
         """
         ...
 

@@ -17,6 +17,7 @@ from twinset.store.filters import Coded, Column, Sets
 
 MAIN_COLOUR_SHARE = 0.25  # an item is of a colour that covers this much of it, or covers most
 TAGS = "tags."
+ATTRIBUTES = "attributes."
 _CODED = ("shop", "article_type")
 _COLOUR_NAMES = b"colour names"
 
@@ -45,7 +46,8 @@ def search_columns(rows: pa.Table) -> pa.Table:
         "category": rows["item_category"].dictionary_encode(),
         "colour": colours,
         **{name: rows[name].dictionary_encode() for name in _CODED},
-        **_tags(rows["tags"]),
+        **_objects(TAGS, rows["tags"]),
+        **_objects(ATTRIBUTES, rows["attributes"]),
     }
     combined = {
         name: pa.array(column) if isinstance(column, np.ndarray) else _whole(column) for name, column in columns.items()
@@ -132,15 +134,15 @@ def _main_colours(names: pa.ChunkedArray, shares: pa.ChunkedArray) -> tuple[NDAr
     return bits, palette
 
 
-def _tags(column: pa.ChunkedArray) -> Mapping[str, pa.Array]:
-    """Return a column for each name that a tag has anywhere."""
+def _objects(prefix: str, column: pa.ChunkedArray) -> Mapping[str, pa.Array]:
+    """Return a column for each name that JSON objects have anywhere."""
     texts = _whole(column.dictionary_encode())
     objects = [json.loads(text) for text in texts.dictionary.to_pylist()]
     names = sorted({name for tags in objects for name in tags})
     found = {}
     for name in names:
         values = pa.array([tags.get(name) for tags in objects], pa.string()).dictionary_encode()
-        found[TAGS + name] = pa.DictionaryArray.from_arrays(values.indices.take(texts.indices), values.dictionary)
+        found[prefix + name] = pa.DictionaryArray.from_arrays(values.indices.take(texts.indices), values.dictionary)
     return found
 
 

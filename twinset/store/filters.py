@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 FIELDS = (
     *("category", "colour", "price", "shop", "in_stock", "article_type", "product_id", "group_id"),
     "tags.NAME",
+    "attributes.NAME",
 )
 ORDERED: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,

@@ -20,6 +20,7 @@ from twinset.errors import ModelMismatch, StoreError
 from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries, check_note_name
 from twinset.store.filters import Filter
 from twinset.store.rows import COLUMNS, ROW_KEY, schema, table_of
+from twinset.store.texts import Words
 from twinset.store.view import View
 from twinset.store.views import Views
 from twinset.store.writer import StoredKeys, one_writer
@@ -97,6 +98,11 @@ class LanceStore:
 
     def facets(self, category: str | None, filter: Filter, fields: Sequence[str]) -> list[Facet]:
         return self._latest().facets(category, filter, fields)
+
+    def search_words(
+        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None, variants: bool = False
+    ) -> list[Hit]:
+        return self._latest().search_words(words, k, category, filter, variants)
 
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
         return self._latest().plan(category, filter)

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,13 @@ from twinset.store.milvus_rows import (
     schema,
 )
 from twinset.store.milvus_server import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Server, parse_address
+from twinset.store.milvus_texts import TEXT_FIELDS, MilvusTexts
 from twinset.store.nearest import SCORE_DECIMALS
 from twinset.store.rows import Variants, hit_of
+from twinset.store.texts import Words
 from twinset.types import Facet, Hit
 
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 MOST_RESULTS = 16_384  # Milvus returns no more rows at a time
 CALL_PRODUCTS = 2000  # written by one call: all of them or none
@@ -63,6 +66,7 @@ class MilvusStore:
         self._server, self._model_version = server, model_version
         self._collection = server.address.collection
         self._wrote = False
+        self._texts = MilvusTexts(lambda: self._scan(TEXT_FIELDS, ENTRY_ROWS))
         self._notes: dict[str, tuple[float, str | None]] = {}  # name -> when it was read, and what it was
 
     @property
@@ -138,6 +142,26 @@ class MilvusStore:
             condition += f" and group < {quoted(f'{round(share * HASH_SPACE):08x}')}"
         return Selected([MilvusRows(self._query(condition, facet_fields(fields), self._level()))], share)
 
+    def search_words(
+        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None, variants: bool = False
+    ) -> list[Hit]:
+        if k < 1:
+            return []
+        condition = _within(category, expressions(filter) if filter else [])
+        one_hit = "product" if variants else "group"
+        kept: list[dict[str, Any]] = []
+        best: list[dict[str, Any]] = []
+        for chunk in _chunks(self._texts.best(words), 4 * k + 64):
+            named = dict(chunk)
+            allowed = f"{one_of('key', list(named))} and {condition}"
+            kept += [row | {"score": named[row["key"]]} for row in self._query(allowed, HIT_FIELDS, self._level())]
+            best = _ranked(kept, one_hit)[:k]
+            if len(best) == k and best[-1]["score"] > chunk[-1][1]:
+                break
+        full = self._rows([row["key"] for row in best])
+        counts = {} if variants else self._variants(best, condition)
+        return [hit_of(full[row["key"]], row["score"], counts.get(row["group"])) for row in best if row["key"] in full]
+
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
         size = self._count(_within(category, []))
         kept = self._count(_within(category, expressions(filter))) if filter else size
@@ -202,6 +226,7 @@ class MilvusStore:
         Removing alone would not do: it says not when it was done, so searches can't wait for it as for other writes.
         """
         written = [*rows, *map(gone_row, gone)]
+        self._texts.forget()
         if written:
             self._server.write(lambda client, timeout_s: client.upsert(self._collection, written, timeout=timeout_s))
             self._wrote = True
@@ -415,6 +440,6 @@ def _ranked(rows: Sequence[dict[str, Any]], one_hit: str) -> list[dict[str, Any]
     return list(best.values())
 
 
-def _chunks(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def _chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), size):
         yield values[start : start + size]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from twinset.errors import StoreError
 from twinset.store.base import DIM, Entry, Fingerprint, Key
-from twinset.store.columns import MAIN_COLOUR_SHARE, TAGS
+from twinset.store.columns import ATTRIBUTES, MAIN_COLOUR_SHARE, TAGS
 from twinset.store.filters import to_number
 from twinset.store.rows import entry_of, table_of
 
@@ -118,6 +118,7 @@ def milvus_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         tags: dict[str, str] = json.loads(row["tags"])
         labels = {name: row[name] for name in LABELLED if row[name] is not None}
         labels |= {TAGS + name: value for name, value in tags.items()}
+        labels |= {ATTRIBUTES + name: value for name, value in json.loads(row["attributes"]).items()}
         if len(labels) > MOST_LABELS:
             raise _too_large(key, f"{MOST_LABELS} tags", f"{len(labels)}")
         packed = _packed({name: value for name, value in row.items() if name not in _IN_FIELDS})

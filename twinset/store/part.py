@@ -18,6 +18,7 @@ from twinset.store.columns import Texts, coded, column_of, part_of, search_colum
 from twinset.store.filters import Column, Filter
 from twinset.store.nearest import Vectors, encode
 from twinset.store.rows import COLUMNS, Variants, entry_of
+from twinset.store.texts import TextIndex
 
 ROW_ID = "_rowid"  # LanceDB's name for what stays the same of a row while it is stored
 ORDER = (("item_category", "ascending"), ("product_id", "ascending"), ("shop", "ascending"), ("image_no", "ascending"))
@@ -39,6 +40,7 @@ class Part:
         self.ranges = _ranges(columns)  # category -> its rows
         self._columns = columns
         self._cached: dict[str, Column] = {}
+        self._texts: TextIndex | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -59,6 +61,14 @@ class Part:
             if name not in self._cached:
                 self._cached[name] = column_of(self._columns, self.rows, name)
             return self._cached[name]
+
+    @property
+    def texts(self) -> TextIndex:
+        """The words its rows say."""
+        with self._lock:
+            if self._texts is None:
+                self._texts = TextIndex(self.rows)
+            return self._texts
 
     def allowed(
         self, rows: slice, filter: Filter | None, alive: NDArray[np.bool_] | None, exclude: Key | None = None

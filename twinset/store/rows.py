@@ -104,7 +104,10 @@ def hit_of(row: Mapping[str, Any], score: float, variants: Variants | None = Non
     """Return the hit a row is for a query, for itself unless it stands for several `variants`."""
     image, product = row["images"][row["image_no"]], product_of(row)
     products, in_stock = variants or (1, product.in_stock)
-    return Hit(score, product, _box(row), image, row["item_category"], _colours(row), products, in_stock)
+    attributes = json.loads(row["attributes"])
+    return Hit(
+        score, product, _box(row), image, row["item_category"], _colours(row), products, in_stock, attributes=attributes
+    )
 
 
 def product_of(row: Mapping[str, Any]) -> Product:

@@ -15,6 +15,7 @@ from twinset.store.filters import Filter
 from twinset.store.nearest import nearest, scan_is_exact
 from twinset.store.part import Part, PartRows, part_of_table
 from twinset.store.rows import Variants, entry_of, hit_of
+from twinset.store.texts import Words, best_rows
 from twinset.types import Facet, Hit
 
 SMALL_PARTS = 8  # more are made one
@@ -127,6 +128,18 @@ class View:
 
         return count_facets(fields, filter, select)
 
+    def search_words(
+        self, words: Words, k: int, category: str | None, filter: Filter | None = None, variants: bool = False
+    ) -> list[Hit]:
+        """Return the hits that say the words; see `Store.search_words`."""
+        kept, found = [], []
+        for live in self.parts:
+            rows = live.part.rows_of(category)
+            kept.append(live.part.allowed(rows, filter, live.alive))
+            keys = live.part.product if variants else live.part.group
+            found.append(best_rows(live.part.texts.score(words)[rows], k, keys, kept[-1], rows.start))
+        return self._merged(found, k, category, kept, variants) if k > 0 else []
+
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
         """Return in words how a search is answered."""
         size = kept = 0
@@ -212,11 +225,24 @@ class View:
     ) -> list[Hit]:
         if k < 1:
             return []
+        found = []
+        for live, allowed in zip(self.parts, kept, strict=True):
+            keys = live.part.product if variants else live.part.group
+            found.append(nearest(live.part.vectors, embedding, k, live.part.rows_of(category), keys, allowed))
+        return self._merged(found, k, category, kept, variants)
+
+    def _merged(
+        self,
+        best_of_parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]],
+        k: int,
+        category: str | None,
+        kept: Sequence[NDArray[np.bool_] | None],
+        variants: bool,
+    ) -> list[Hit]:
+        """Return the hits of the rows and scores that each part found, best first."""
         found: list[tuple[float, str, str, Any, int, int]] = []
-        for i, (live, allowed) in enumerate(zip(self.parts, kept, strict=True)):
+        for i, (live, (rows, scores)) in enumerate(zip(self.parts, best_of_parts, strict=True)):
             part = live.part
-            keys = part.product if variants else part.group
-            rows, scores = nearest(part.vectors, embedding, k, part.rows_of(category), keys, allowed)
             for row, score, named in zip(rows.tolist(), scores.tolist(), part.take(rows.tolist(), _KEY), strict=True):
                 group = None if variants else named["group_id"]
                 key = (named["shop"], group is not None, named["product_id"] if group is None else group)

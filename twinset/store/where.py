@@ -21,7 +21,8 @@ MAX_DEPTH = 20  # of parentheses and nots
 _FIELD = re.compile(r"\s*([A-Za-z_][^!<>=()]*?)\s*(!=|<=|>=|=|<|>)", re.DOTALL)
 _WORD = r"(?i:{})(?=[\s(])"
 _NOT = re.compile(r"\s*" + _WORD.format("not"))
-_NAMES = "|".join(re.escape(name) for name in FIELDS if name != "tags.NAME") + r"|tags\.[^!<>=()]+?"
+_NAMES = "|".join(re.escape(name) for name in FIELDS if not name.endswith(".NAME"))
+_NAMES += r"|(?:tags|attributes)\.[^!<>=()]+?"
 _STARTS = rf"(?=\s*(?:\(\s*)*(?:(?i:not)[\s(]+)*(?:{_NAMES})\s*[!<>=])"  # of a condition
 _JOINED = {word: re.compile(r"\s*\b" + _WORD.format(word) + _STARTS, re.DOTALL) for word in ("and", "or")}
 _VALUE_ENDS = re.compile(r"\s" + _WORD.format("and|or") + _STARTS, re.DOTALL)
@@ -158,7 +159,7 @@ class _Reader:
             if colour is None:
                 raise self._error(f"one of {', '.join(taxonomy.colours)}", repr(word))
             return colour
-        if field in _TEXTS or (field.startswith("tags.") and len(field) > len("tags.")):
+        if field in _TEXTS or (field.startswith(("tags.", "attributes.")) and not field.endswith(".")):
             return word
         raise self._error(f"a field among {', '.join(FIELDS)}", repr(field))
 

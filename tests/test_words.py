@@ -1,0 +1,207 @@
+"""What words ask for, and what a shop answers to them, alone and beside a photo."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeModels, draw_item, draw_photo, draw_product, draw_street, save_image
+
+from twinset.describe.labels import AttributeHead, AttributeValue, Head, Labels
+from twinset.describe.words import gender_of, read_words
+from twinset.errors import UsageError
+from twinset.hits import Wanted
+from twinset.shop import Shop
+from twinset.store import open_store
+from twinset.word_search import words_page
+
+
+def asked(text):
+    """Return what is wanted and unwanted, and other words."""
+    found = read_words(text)
+    wanted = {f"{concept.field}={concept.value}" for concept in found.wanted}
+    unwanted = {f"{concept.field}={concept.value}" for concept in found.unwanted}
+    return wanted, unwanted | set(found.without), set(found.rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "unwanted", "rest"),
+    [
+        ("", set(), set(), set()),
+        ("like this but red", {"colour=red"}, set(), set()),
+        ("navy", {"colour=blue"}, set(), set()),
+        ("Sky-Blue", {"colour=blue"}, set(), set()),
+        ("without stripes", set(), {"attributes.pattern=striped"}, set()),
+        ("no logo, in blue", {"colour=blue"}, {"logo"}, set()),
+        (
+            "without stripes or checks but blue",
+            {"colour=blue"},
+            {"attributes.pattern=striped", "attributes.pattern=checked"},
+            set(),
+        ),
+        ("Puma Men T-shirt", {"gender=men", "article_type=t-shirt"}, set(), {"puma"}),
+        ("slim fit jeans", {"attributes.fit=slim", "article_type=jeans"}, set(), set()),
+        ("빨간 원피스", {"colour=red", "category=dress"}, set(), set()),
+        ("줄무늬 없는 파란색 셔츠", {"colour=blue", "article_type=shirt"}, {"attributes.pattern=striped"}, set()),
+        ("이런 거 검정색으로", {"colour=black"}, set(), set()),
+        ("여성용 하얀 운동화", {"gender=women", "colour=white", "article_type=casual-shoes"}, set(), set()),
+        ("without", set(), set(), set()),
+        ("말고", set(), set(), set()),
+    ],
+)
+def test_words_are_read(text, wanted, unwanted, rest):
+    assert asked(text) == (wanted, unwanted, rest)
+
+
+def test_the_category_is_that_of_all_types_named():
+    assert read_words("striped shirt").category == "top"
+    assert read_words("shirt with jeans").category is None
+    assert read_words("red").category is None
+
+
+@pytest.mark.parametrize(
+    ("text", "gender"),
+    [("Men's shoes", "men"), ("girls top", "girls"), ("Men and women", None), ("Womens tee", "women")],
+)
+def test_a_title_names_a_gender_or_none(text, gender):
+    assert gender_of([text]) == gender
+
+
+# --- a shop -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    rows = [
+        ("tee", "Nike Striped Tee", "Tshirts", draw_product("top", 0)),
+        ("plain", "Nike Solid Tee", "Tshirts", draw_product("top", 3)),
+        ("shirt", "Arrow Shirt", "Shirts", draw_product("top", 1)),
+        ("bag", "Baggit Bag", "Handbags", draw_product("bag", 0)),
+    ]
+    lines = ["product_id,title,article_type,image"]
+    for product_id, title, kind, picture in rows:
+        save_image(picture, tmp_path / f"{product_id}.png")
+        lines.append(f"{product_id},{title},{kind},{product_id}.png")
+    (tmp_path / "products.csv").write_text("\n".join(lines), encoding="utf-8")
+    models = FakeModels()
+    shop = Shop(models, open_store(tmp_path / "store", models.version, create=True))
+    shop.index(tmp_path / "products.csv")
+    return shop
+
+
+def ids(hits):
+    return [hit.product_id for hit in hits]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("Nike Solid Tee", ["plain", "tee"]),
+        ("나이키 분홍색 가방", ["bag"]),
+        ("tee without stripes", ["plain"]),
+        ("red but not nike", ["shirt"]),
+    ],
+)
+def test_words_find_products(shop, words, found):
+    hits = shop.search_words(words)
+    assert ids(hits)[: len(found)] == found
+    assert "tee" not in ids(hits) or "without" not in words
+    assert all(0 <= hit.score <= 1 for hit in hits)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_words_go_with_a_category_and_filters(shop):
+    assert ids(shop.search_words("nike bag", category="bag")) == ["bag"]
+    assert ids(shop.search_words("nike", where=["article_type=Shirts"])) == []
+    assert len(shop.search_words("nike", k=1)) == 1
+
+
+@pytest.mark.parametrize("words", ["", "  ", "like this"])
+def test_words_that_ask_for_nothing_are_refused(shop, words):
+    with pytest.raises(UsageError, match="expected what to look for"):
+        shop.search_words(words)
+
+
+def test_a_photo_with_words_keeps_what_they_leave(shop):
+    photo = draw_photo((draw_item("top", 0), (24, 32)))
+    (item,) = shop.search(photo)
+    assert ids(item.hits) == ["tee", "shirt", "plain"]
+    (item,) = shop.search(photo, words="without stripes")
+    assert ids(item.hits) == ["shirt", "plain"]
+    (item,) = shop.search(photo, words="but solid")
+    assert ids(item.hits)[0] == "plain"
+    (item,) = shop.search(photo, words="but blue")
+    assert item.hits == ()
+    (item,) = shop.search(photo, words="not red")
+    assert item.hits == ()
+
+
+def test_words_that_name_a_category_choose_the_item(shop):
+    assert {item.category for item in shop.search(draw_street())} == {"top", "trousers", "bag"}
+    (item,) = shop.search(draw_street(), words="the bag")
+    assert (item.category, ids(item.hits)) == ("bag", ["bag"])
+
+
+def test_the_command_searches_by_words(shop, run, fake_models, tmp_path):
+    ran = run("search", "--words", "nike tee", "--store", tmp_path / "store", "--json")
+    assert [hit["product_id"] for hit in json.loads(ran.stdout)["hits"]][:2] == ["plain", "tee"]
+    assert "Nike Solid Tee" in run("search", "--words", "nike", "--store", tmp_path / "store").stdout
+    photo = save_image(draw_product("top", 0), tmp_path / "photo.png")
+    ran = run("search", photo, "--words", "without stripes", "--store", tmp_path / "store", "--json")
+    assert [hit["product_id"] for hit in json.loads(ran.stdout)["items"][0]["hits"]] == ["shirt", "plain"]
+    assert run("search", "--store", tmp_path / "store").code == 2
+    assert run("search", "--words", "", "--store", tmp_path / "store").code == 2
+
+
+# --- words that can be seen -------------------------------------------------------------------------------------------
+
+
+def axes(*numbers: int) -> np.ndarray:
+    rows = np.zeros((len(numbers), 256), np.float32)
+    rows[np.arange(len(numbers)), numbers] = 4
+    return rows
+
+
+@pytest.fixture
+def labels() -> Labels:
+    def head(names, *numbers):
+        return Head(names, axes(*numbers), np.zeros(len(names), np.float32))
+
+    striped = AttributeValue("striped", 0.9, 0.9, 20)
+    return Labels(
+        head(("Tshirts", "Shirts", "Watches"), 0, 1, 2),
+        head(("red", "blue"), 3, 4),
+        head(("men", "women"), 5, 6),
+        head(("denim",), 7),
+        {"pattern": AttributeHead((striped,), head(("striped",), 8))},
+    )
+
+
+def test_words_have_a_vector_where_they_can_be_seen(labels):
+    vector = labels.vector(read_words("blue shirt"))
+    assert vector[[1, 4]] == pytest.approx([0.5**0.5, 0.5**0.5])
+    assert labels.vector(read_words("striped"))[8] == pytest.approx(1)
+    assert labels.vector(read_words("상의"))[[0, 1]] == pytest.approx([0.5**0.5, 0.5**0.5])  # of all its types
+    assert labels.vector(read_words("acme")) is None
+
+
+def test_another_colour_takes_the_place_of_an_items_own(labels):
+    red_shirt = (axes(1)[0] + axes(3)[0]) / np.linalg.norm(axes(1)[0] + axes(3)[0])
+    blue = labels.recoloured(red_shirt, ["blue"])
+    assert np.linalg.norm(blue) == pytest.approx(1)
+    assert blue @ axes(4)[0] > blue @ axes(3)[0]
+    assert blue[1] == pytest.approx(red_shirt[1], abs=0.15)
+    assert (labels.recoloured(red_shirt, ["purple"]) == red_shirt).all()
+
+
+def test_pictures_bring_products_that_say_nothing(shop, labels):
+    models = FakeModels()
+    embedding = shop.store.get("bag").items[0].embedding
+    weights = np.stack([4 * embedding, *axes(1, 2)])
+    models.labels = Labels(
+        Head(labels.article_type.names, weights, np.zeros(3)), labels.colour, labels.gender, labels.words
+    )
+    hits = words_page("tshirts", models, shop.store, Wanted()).hits
+    assert "bag" not in ids(hits)  # another category than the words name
+    hits = words_page("striped tshirts jeans", models, shop.store, Wanted()).hits
+    assert ids(hits)[0] == "tee" and "bag" in ids(hits)

@@ -1,0 +1,241 @@
+"""What an embedding says in words: article type, colour, gender, attributes; and what words say as an embedding.
+
+Every classifier the encoder was trained with is linear in the embedding, so a few small matrices beside the weights do:
+labels.json. A model without that file describes and finds items all the same, by its vectors alone.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.describe.words import Asked
+from twinset.errors import ModelError
+from twinset.store.texts import word_stems
+from twinset.taxonomy import Taxonomy, default_taxonomy, fold
+from twinset.types import Colour
+
+FILE = "labels.json"
+MIN_SHARE = 0.08  # of an item's colours; what has less is not named
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """A classifier over embeddings."""
+
+    names: tuple[str, ...]
+    weights: NDArray[np.float32]  # (K, 256)
+    bias: NDArray[np.float32]  # (K,)
+
+    def log_probabilities(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (K,) logarithms of the classes' probabilities, which add up to 1."""
+        logits = self.weights @ embedding + self.bias
+        logits -= logits.max()
+        logs: NDArray[np.float32] = logits - np.log(np.exp(logits).sum())
+        return logs
+
+    def sigmoids(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (K,) probabilities of classes that don't exclude each other."""
+        values: NDArray[np.float32] = 1 / (1 + np.exp(-(self.weights @ embedding + self.bias)))
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeValue:
+    """A value an attribute may have, and from which probability on it is told, so that it is right often enough."""
+
+    name: str
+    min_probability: float
+    precision: float  # on dev, above that probability
+    count: int  # dev products it was measured on
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttributeHead:
+    """An attribute that is told: its values in the order of the head's classes."""
+
+    values: tuple[AttributeValue, ...]
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class LabelWeights:
+    """How much labels count beside the visual distance, learned on dev."""
+
+    article_type: float = 0.0
+    colour: float = 0.0
+    gender: float = 0.0
+    most: float = 6.0  # a label's unlikeliness counts no more than this, in nats
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Distances at which half of the closeness is gone, by category: scores then mean the same in all of them."""
+
+    half: Mapping[str, float] = field(default_factory=dict)
+    half_any: float = 0.0  # of no category, and of those not named; 0: scores are cosines
+    min_score: float = 0.0  # below, nothing is close enough
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What an embedding says of an item: logarithms of probabilities by name."""
+
+    article_types: Mapping[str, float]  # the feed's word, folded
+    colours: Mapping[str, float]
+    genders: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """All that labels.json holds."""
+
+    article_type: Head
+    colour: Head
+    gender: Head
+    words: Head  # its weights are what title words look like
+    attributes: Mapping[str, AttributeHead] = field(default_factory=dict)
+    colour_weight: float = 0.0  # of the colours the head gives, beside those of the pixels
+    weights: LabelWeights = LabelWeights()
+    calibration: Calibration = Calibration()
+
+    def read(self, embedding: NDArray[np.float32]) -> Reading:
+        """Return what an embedding says."""
+        return Reading(
+            *(
+                dict(zip(names, head.log_probabilities(embedding).tolist(), strict=True))
+                for names, head in (
+                    ([fold(name) for name in self.article_type.names], self.article_type),
+                    (self.colour.names, self.colour),
+                    (self.gender.names, self.gender),
+                )
+            )
+        )
+
+    def tell(self, embedding: NDArray[np.float32]) -> dict[str, str]:
+        """Return the attributes an embedding shows surely enough, by name."""
+        told = {}
+        for name, attribute in self.attributes.items():
+            probabilities = attribute.head.sigmoids(embedding)
+            best = int(probabilities.argmax())
+            if probabilities[best] >= attribute.values[best].min_probability:
+                told[name] = attribute.values[best].name
+        return told
+
+    def colours(self, embedding: NDArray[np.float32], measured: Sequence[Colour]) -> tuple[Colour, ...]:
+        """Return an item's colours by what the pixels measure and the head says together, descending share."""
+        total = sum(colour.share for colour in measured) or 1.0
+        shares = dict.fromkeys(self.colour.names, 0.0)
+        for colour in measured:
+            shares[colour.name] = (1 - self.colour_weight) * colour.share / total
+        for name, log in zip(self.colour.names, self.colour.log_probabilities(embedding), strict=True):
+            shares[name] += self.colour_weight * float(np.exp(log))
+        ranked = sorted(shares.items(), key=lambda pair: -pair[1])
+        kept = [(name, share) for i, (name, share) in enumerate(ranked) if share >= MIN_SHARE or i == 0]
+        return tuple(Colour(name, round(share, 4)) for name, share in kept)
+
+    def vector(self, asked: Asked) -> NDArray[np.float32] | None:
+        """Return the unit embedding of what words ask for, None where none of them can be seen."""
+        taxonomy = default_taxonomy()
+        parts = [vector for concept in asked.wanted for vector in self._look(concept.field, concept.value, taxonomy)]
+        stems = {stem: i for i, name in enumerate(self.words.names) for stem in word_stems(name)}
+        parts += [_unit(self.words.weights[stems[stem]]) for stem in (*asked.rest, *asked.literal) if stem in stems]
+        total = np.sum(parts, axis=0) if parts else np.zeros(0, np.float32)
+        return _unit(total) if len(parts) and np.linalg.norm(total) > 1e-6 else None
+
+    def recoloured(self, embedding: NDArray[np.float32], colours: Sequence[str]) -> NDArray[np.float32]:
+        """Return an item's embedding with other colours in the place of its own."""
+        wanted = [vector for colour in colours for vector in self._look("colour", colour, default_taxonomy())]
+        if not wanted:
+            return embedding
+        basis = np.linalg.svd(self.colour.weights, full_matrices=False)[2][: len(self.colour.names) - 1]  # (R, 256)
+        own = (embedding @ basis.T) @ basis
+        return _unit(embedding - own + np.linalg.norm(own) * _unit(np.sum(wanted, axis=0)))
+
+    def _look(self, field: str, value: str, taxonomy: Taxonomy) -> list[NDArray[np.float32]]:
+        """Return the unit vectors of one thing asked for."""
+        if field == "colour":
+            return [_unit(self.colour.weights[i]) for i, name in enumerate(self.colour.names) if name == value]
+        if field == "gender":
+            return [_unit(self.gender.weights[i]) for i, name in enumerate(self.gender.names) if name == value]
+        if field in ("article_type", "category"):
+            meaning = taxonomy.type_of if field == "article_type" else _category_of(taxonomy)
+            rows = [i for i, name in enumerate(self.article_type.names) if meaning(name) == value]
+            return [_unit(np.sum([_unit(self.article_type.weights[i]) for i in rows], axis=0))] if rows else []
+        attribute = self.attributes.get(field.removeprefix("attributes."))
+        names = [known.name for known in attribute.values] if attribute else []
+        return [_unit(attribute.head.weights[names.index(value)])] if attribute and value in names else []
+
+
+def _category_of(taxonomy: Taxonomy) -> Any:
+    return lambda name: taxonomy.type_words.get(fold(name))
+
+
+def _unit(vector: NDArray[np.floating]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = (vector / max(float(np.linalg.norm(vector)), 1e-9)).astype(np.float32)
+    return unit
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def load_labels(folder: Path) -> Labels | None:
+    """Return the labels beside a model's weights, None for a model that has none. Raises ModelError."""
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return Labels(
+            **{name: _read_head(data["heads"][name]) for name in ("article_type", "colour", "gender", "words")},
+            attributes={
+                name: AttributeHead(tuple(AttributeValue(**value) for value in entry["values"]), _read_head(entry))
+                for name, entry in data["attributes"].items()
+            },
+            colour_weight=float(data["colour_weight"]),
+            weights=LabelWeights(**data["weights"]),
+            calibration=Calibration(**data["calibration"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise ModelError(f"{file}: expected an encoder's labels, found: {exc!r}; install Twinset again") from exc
+
+
+def save_labels(labels: Labels, folder: Path, **facts: object) -> None:
+    """Write labels.json, with further facts such as figures."""
+    heads = {name: _write_head(getattr(labels, name)) for name in ("article_type", "colour", "gender", "words")}
+    attributes = {
+        name: _write_head(entry.head) | {"values": [_as_dict(value) for value in entry.values]}
+        for name, entry in labels.attributes.items()
+    }
+    data = {
+        "weights": _as_dict(labels.weights),
+        "calibration": _as_dict(labels.calibration),
+        "colour_weight": labels.colour_weight,
+        **facts,
+        "attributes": attributes,
+        "heads": heads,
+    }
+    (folder / FILE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in type(value).__slots__}
+
+
+def _read_head(entry: Mapping[str, Any]) -> Head:
+    names = tuple(map(str, entry["names"]))
+    rows = np.frombuffer(base64.b64decode(entry["weights"]), np.float16).astype(np.float32)
+    return Head(names, rows.reshape(len(names), -1), np.array(entry["bias"], np.float32))
+
+
+def _write_head(head: Head) -> dict[str, Any]:
+    return {
+        "names": list(head.names),
+        "bias": [round(float(value), 4) for value in head.bias],
+        "weights": base64.b64encode(head.weights.astype(np.float16).tobytes()).decode(),
+    }
