@@ -66,6 +66,12 @@ export function similar(productId, shop, where, k) {
   return call(`/v1/products/${encodeURIComponent(productId)}/similar?${query}`);
 }
 
+/** Count, without a photo, what filters would leave of a category. */
+export function facets(category, where, fields) {
+  const query = new URLSearchParams([["fields", fields], ...(category ? [["category", category]] : []), ...where.map((text) => ["where", text])]);
+  return call(`/v1/facets?${query}`);
+}
+
 let pending = [];
 let timer = 0;
 

@@ -1,29 +1,29 @@
 // The shopper's page: a photo in, its pieces, each piece's products. State is here; what is drawn is in the other files.
-import { Problem, call, forgetKey, hasKey, search, setKey, similar, tell } from "/page/api.js";
+import { Problem, call, facets, forgetKey, hasKey, search, setKey, similar, tell } from "/page/api.js";
 import { $, h } from "/page/dom.js";
-import { Filters } from "/page/filters.js";
+import { FACETS, Filters } from "/page/filters.js";
 import { Visit } from "/page/history.js";
 import { keepLanguage, language, speak, word } from "/page/i18n.js";
 import { takePhotos } from "/page/intake.js";
+import { categoryName, setNames } from "/page/names.js";
 import { Results } from "/page/results.js";
 import { Stage } from "/page/stage.js";
-import { setColours } from "/page/swatches.js";
 
-const K = 36;
+const K = 24;
 let shop = { categories: {}, colours: {}, samples: [] };
 let photo = null; // {blob} or {url}, and imageId once the service holds it
 let answer = null; // of the search over the whole photo
 let chosen = null; // an item's number; null: the shopper's own area
 let area = null; // that area, in pixels
 let product = null; // the product whose like is shown, over what the photo gave
-let shown = null; // {item, hits, from, cursor}
+let shown = null; // {item, from}: whose products are shown, and what events say of them
 let asking = new AbortController();
 let isReady;
 const ready = new Promise((resolve) => (isReady = resolve)); // a photo may come in before the shop is known
 
 const stage = new Stage({ onChoose: choose, onCrop: searchArea });
 const results = new Results({ onMore: likeProduct });
-const filters = new Filters({ onChange: refine });
+const filters = new Filters({ onChange: requery });
 const visit = new Visit({ onOpen: open });
 
 /** Run a question to the service and draw its answer, unless another has been asked meanwhile. */
@@ -73,7 +73,7 @@ function open(next) {
   const source = next.url ?? URL.createObjectURL(next.blob);
   const drawn = stage.open(source);
   ask(async (signal) => {
-    const found = await search(photo, [["k", K]], signal);
+    const found = await search(photo, [["k", K], ["facets", FACETS]], signal);
     await drawn;
     return found;
   }, (found) => {
@@ -96,17 +96,20 @@ function nothing() {
 }
 
 function nameOf(item) {
-  return shop.categories[item?.category]?.[language] ?? item?.category ?? word("areaName");
+  return item?.category ? categoryName(item.category) : word("areaName");
 }
 
 function choose(i) {
+  asking.abort(); // what was asked before is for another item
+  asking = new AbortController();
   chosen = i;
   area = product = null;
   filters.forget();
   $("words-text").value = "";
   const item = answer.items[i];
+  document.body.dataset.state = "done";
   stage.show(answer.items, i, null, nameOf);
-  show(item, answer.search_id, i, true);
+  show(item, answer.search_id, i);
 }
 
 function searchArea(box) {
@@ -114,40 +117,45 @@ function searchArea(box) {
   chosen = product = null;
   filters.forget();
   stage.show(answer.items, null, area, nameOf);
-  requery(true);
+  requery();
 }
 
-function refine() {
-  requery(false);
-}
-
-/** Ask again for what is chosen, with the filters and words as they are. `fresh`: the filters count anew. */
-function requery(fresh) {
+/** Ask again for what is chosen, with the filters and words as they are. */
+function requery() {
   results.wait();
-  if (product) {
-    const hit = product;
-    return ask(() => similar(hit.product_id, hit.shop, filters.where(), K), (found) => show({ hits: found.hits }, undefined, undefined, fresh));
-  }
+  if (product) return requeryProduct(product, filters.where());
   const item = chosen === null ? null : answer.items[chosen];
   const box = area ?? item?.box ?? [0, 0, answer.width, answer.height];
-  const fields = [["k", K], ["box", box.map((side) => side.toFixed(1)).join(",")]];
+  const fields = [["k", K], ["facets", FACETS], ["box", box.map((side) => side.toFixed(1)).join(",")]];
   if (item?.category) fields.push(["category", item.category]);
-  const words = $("words-text").value.trim();
-  if (words) fields.push(["words", words]);
-  for (const condition of filters.where()) fields.push(["where", condition]);
-  ask((signal) => search(photo, fields, signal), (found) => show(found.items[0], found.search_id, 0, fresh));
+  ask((signal) => search(photo, [...fields, ...narrowing()], signal), (found) => show(found.items[0], found.search_id, 0));
 }
 
-function show(item, searchId, itemNo, fresh) {
-  shown = { item, from: { search_id: searchId, item_no: searchId && itemNo }, cursor: item.next_cursor };
+/** Return the fields of what the shopper said beside the photo. */
+function narrowing() {
+  const words = $("words-text").value.trim();
+  return [...(words ? [["words", words]] : []), ...filters.where().map((condition) => ["where", condition])];
+}
+
+function requeryProduct(hit, where) {
+  const question = () => Promise.all([similar(hit.product_id, hit.shop, where, K), facets(hit.category, where, FACETS)]);
+  ask(question, ([found, counted]) => show({ hits: found.hits, facets: counted.facets }));
+}
+
+function show(item, searchId, itemNo) {
+  shown = { item, from: { search_id: searchId, item_no: searchId && itemNo } };
   results.show(item.hits, { from: shown.from, far: product ? 0 : shop.miss_score ?? 0 });
-  if (fresh) filters.count(item.hits);
+  filters.show(item.facets, item.hits[0]?.currency);
   $("refine").hidden = false;
   $("more").hidden = !item.next_cursor;
   heading(product ? word("likeProduct", { name: product.title || product.product_id }) : item.category ? word("like", { name: nameOf(item).toLocaleLowerCase(language) }) : word("likeArea"));
   $("back").hidden = !product;
   $("words").hidden = !shop.words || Boolean(product);
-  $("status").textContent = word("count", { n: item.hits.length });
+  counted(item);
+}
+
+function counted({ hits, next_cursor }) {
+  $("status").textContent = word(next_cursor ? "closest" : "count", { n: hits.length });
 }
 
 function heading(text) {
@@ -158,21 +166,21 @@ function likeProduct(hit) {
   tell({ type: "click", product_id: hit.product_id, position: shown.item.hits.indexOf(hit), ...shown.from });
   product = hit;
   filters.forget();
-  requery(true);
+  requery();
   $("result-title").focus();
   $("result-side").scrollIntoView({ block: "nearest" });
 }
 
 function more() {
-  const { item, from, cursor } = shown;
-  ask((signal) => search(photo, [["k", K], ["cursor", cursor], ...filters.where().map((text) => ["where", text])], signal), (found) => {
+  const { item, from } = shown;
+  ask((signal) => search(photo, [["k", K], ["cursor", item.next_cursor], ...narrowing()], signal), (found) => {
     const [next] = found.items;
     const hits = next?.hits ?? [];
     item.hits = [...item.hits, ...hits];
-    shown.cursor = next?.next_cursor;
+    item.next_cursor = next?.next_cursor;
     results.show(hits, { from, far: 0, add: true });
-    $("more").hidden = !shown.cursor;
-    $("status").textContent = word("count", { n: item.hits.length });
+    $("more").hidden = !item.next_cursor;
+    counted(item);
   });
 }
 
@@ -206,8 +214,7 @@ function redraw() {
   if (!shown) return nothing();
   const { item, from } = shown;
   stage.show(answer.items, chosen, area, nameOf);
-  show(item, from.search_id, from.item_no, false);
-  filters.draw();
+  show(item, from.search_id, from.item_no);
 }
 
 function askForKey(wrong) {
@@ -233,7 +240,7 @@ async function begin() {
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
-  setColours(shop.colours);
+  setNames(shop);
   $("sign-in").hidden = true;
   $("start").hidden = false;
   $("error").hidden = true;
@@ -248,14 +255,14 @@ $("area").addEventListener("click", () => stage.select());
 $("back").addEventListener("click", () => {
   product = null;
   filters.forget();
-  if (chosen === null) requery(true);
+  if (chosen === null) requery();
   else choose(chosen);
   $("result-title").focus();
 });
 $("more").addEventListener("click", more);
 $("words").addEventListener("submit", (event) => {
   event.preventDefault();
-  refine();
+  requery();
 });
 $("sign-in").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -1,61 +1,87 @@
-// Filters with how many products each leaves: colours, types, price, stock. They become the API's `where` conditions.
+// Filters by facet: the service counts what each would leave, the page draws them and makes its `where` conditions.
 import { $, h } from "/page/dom.js";
 import { money, word } from "/page/i18n.js";
-import { colourName, swatch } from "/page/swatches.js";
+import { categoryName, colourName, swatch } from "/page/names.js";
 
-const TYPES = 8; // shown; the rarer ones are left out
+export const FACETS = "colour,category,article_type,price,in_stock,tags";
+const VALUES = 8; // shown of a facet of words; the rarer ones are left out
+const TAGS = 3; // facets of the shop's own tags
+const LOOKS = {
+  colour: { title: () => word("colour"), name: colourName, look: swatch, most: 20 },
+  category: { title: () => word("category"), name: categoryName },
+  article_type: { title: () => word("type") },
+};
 
 export class Filters {
   constructor({ onChange }) {
     this.onChange = onChange;
+    this.facets = [];
     this.forget();
     $("filter-box").open = matchMedia("(min-width: 701px)").matches; // on a phone the products come first
     $("filters").addEventListener("submit", (event) => {
       event.preventDefault();
       this.changed();
     });
-    for (const id of ["low", "high"]) $(id).addEventListener("change", () => this.changed());
-    $("stock").addEventListener("change", () => this.changed());
+    for (const id of ["low", "high", "stock"]) $(id).addEventListener("change", () => this.changed());
     $("clear").addEventListener("click", () => {
       this.forget();
-      this.draw();
       $("stock").focus();
-      this.onChange();
+      this.changed();
     });
   }
 
   forget() {
-    this.colours = new Set();
-    this.types = new Set();
+    this.chosen = new Map(); // field -> its chosen values
     for (const id of ["low", "high"]) $(id).value = "";
     $("stock").checked = false;
   }
 
-  /** Count what the products of an unfiltered search have. */
-  count(hits) {
-    this.byColour = tally(hits.flatMap((hit) => hit.colours.slice(0, 2).map((colour) => colour.name)));
-    this.byType = tally(hits.map((hit) => hit.article_type).filter(Boolean));
-    const prices = hits.map((hit) => hit.sale_price ?? hit.price).filter((price) => price !== null);
-    this.prices = prices.length ? [Math.min(...prices), Math.max(...prices)] : null;
-    this.currency = hits[0]?.currency;
+  /** Draw the facets of an answer. */
+  show(facets, currency) {
+    this.facets = facets ?? [];
+    this.currency = currency ?? this.currency;
     this.draw();
   }
 
   draw() {
-    $("colours").replaceChildren(...ranked(this.byColour, this.colours).map(([name, n]) => this.choice(this.colours, name, colourName(name), n, swatch(name))));
-    const types = ranked(this.byType, this.types).slice(0, TYPES);
-    $("types").replaceChildren(...types.map(([name, n]) => this.choice(this.types, name, name, n, h("span", {}, name))));
-    $("types-part").hidden = types.length < 2 && !this.types.size;
-    $("price-part").hidden = !this.prices;
-    if (this.prices) [$("low").placeholder, $("high").placeholder] = [Math.floor(this.prices[0]), Math.ceil(this.prices[1])];
+    const focused = document.activeElement?.closest?.("#facets input");
+    const back = focused && [focused.name, focused.value];
+    $("facets").replaceChildren(...this.groups());
+    if (back) [...document.querySelectorAll("#facets input")].find((input) => input.name === back[0] && input.value === back[1])?.focus();
+    const bands = this.of("price");
+    $("price-part").hidden = !bands.length && !$("low").value && !$("high").value;
+    if (bands.length) [$("low").placeholder, $("high").placeholder] = [Math.floor(bands[0].low ?? 0), Math.ceil(bands.at(-1).high ?? bands.at(-1).low ?? 0)];
     $("currency").textContent = this.currency ? money(0, this.currency).replace(/[\d.,\s]/g, "") : "";
+    $("stock-n").textContent = this.of("in_stock").find(({ value }) => value === "true")?.count ?? "";
     this.showActive();
   }
 
-  choice(chosen, value, name, n, look) {
-    const input = h("input", { type: "checkbox", value, checked: chosen.has(value), aria: { label: word("facetCount", { name, n }) } });
+  of(field) {
+    return this.facets.find((facet) => facet.field === field)?.values ?? [];
+  }
+
+  groups() {
+    const tags = this.facets.map(({ field }) => field).filter((field) => field.startsWith("tags.") && !(field.slice(5).toLowerCase() in LOOKS) && this.of(field).length <= 2 * VALUES).slice(0, TAGS);
+    return [...Object.keys(LOOKS), ...tags].map((field) => this.group(field)).filter(Boolean);
+  }
+
+  group(field) {
+    const { title = () => field.slice(5), name = (value) => value, look, most = VALUES } = LOOKS[field] ?? {};
+    const chosen = this.chosen.get(field) ?? new Set();
+    const counted = this.of(field).map(({ value, count }) => [value, count]);
+    const gone = [...chosen].filter((value) => !counted.some(([other]) => other === value)).map((value) => [value, 0]);
+    const values = [...gone, ...counted.slice(0, most)];
+    if (values.length < 2 && !chosen.size) return null;
+    const choices = values.map(([value, n]) => this.choice(field, value, chosen.has(value), name(value), n, look ? look(value) : h("span", {}, name(value))));
+    return h("fieldset", { data: { field } }, h("legend", {}, title()), h("div", { className: "choices" }, choices));
+  }
+
+  choice(field, value, checked, name, n, look) {
+    const input = h("input", { type: "checkbox", name: field, value, checked, aria: { label: word("facetCount", { name, n }) } });
     input.addEventListener("change", () => {
+      const chosen = this.chosen.get(field) ?? new Set();
       chosen[input.checked ? "add" : "delete"](value);
+      this.chosen.set(field, chosen);
       this.changed();
     });
     return h("label", { className: "choice", title: name }, input, look, h("span", { className: "n", aria: { hidden: true } }, n));
@@ -73,24 +99,11 @@ export class Filters {
   }
 
   where() {
-    const conditions = [];
-    if (this.colours.size) conditions.push(`colour=${[...this.colours].join(",")}`);
-    if (this.types.size) conditions.push(`article_type=${[...this.types].map((name) => `"${name.replaceAll('"', "")}"`).join(",")}`);
+    const quoted = (values) => [...values].map((value) => `"${value.replaceAll('"', "")}"`).join(",");
+    const conditions = [...this.chosen].filter(([, values]) => values.size).map(([field, values]) => `${field}=${quoted(values)}`);
     if ($("low").value) conditions.push(`price>=${$("low").value}`);
     if ($("high").value) conditions.push(`price<=${$("high").value}`);
     if ($("stock").checked) conditions.push("in_stock=true");
     return conditions;
   }
-}
-
-function tally(names) {
-  const counts = new Map();
-  for (const name of names) counts.set(name, (counts.get(name) || 0) + 1);
-  return counts;
-}
-
-/** Return [name, count], most first; what is chosen stays though nothing has it. */
-function ranked(counts, chosen) {
-  const all = new Map([...[...chosen].map((name) => [name, 0]), ...counts]);
-  return [...all].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
 }

@@ -2,7 +2,7 @@
 import { tell } from "/page/api.js";
 import { $, h, icon } from "/page/dom.js";
 import { money, word } from "/page/i18n.js";
-import { swatches } from "/page/swatches.js";
+import { swatches } from "/page/names.js";
 
 const LEVELS = [0.9, 0.72, 0.58, 0.45]; // scores from which a match is nearly the same, very close, close, alike
 const PLACES = 12;

@@ -2,7 +2,7 @@
 import { Crop, layer } from "/page/crop.js";
 import { $, h } from "/page/dom.js";
 import { word } from "/page/i18n.js";
-import { swatches } from "/page/swatches.js";
+import { swatches } from "/page/names.js";
 
 const THUMB = 56; // pixels of an item's picture in the list
 
