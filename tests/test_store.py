@@ -158,6 +158,11 @@ def test_writing_again_takes_the_place_of_what_was_there(store):
     assert store.fingerprints()[Key("default", "a")].image_hashes == {0: "hash-a-0"}
 
 
+def test_writing_and_removing_nothing_changes_nothing(store):
+    store.upsert([])
+    assert store.delete([]) == 0 and store.count() == 0
+
+
 def test_one_id_in_two_shops_is_two_products(store):
     store.upsert([make_entry("a", unit(1)), make_entry("a", unit(1), shop="b")])
     assert [hit.product.shop for hit in store.search(unit(1)[None], 5, ["top"])[0]] == ["b", "default"]

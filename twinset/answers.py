@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from twinset.types import Box, Facet, FoundItem, Hit
 
 if TYPE_CHECKING:
+    from twinset.data.feed import FailedRow
     from twinset.hits import Page
     from twinset.indexing import IndexReport
+    from twinset.sync import SyncReport
 
 DECIMALS = 6  # of scores and shares
 BOX_DECIMALS = 4
@@ -37,9 +39,16 @@ def index_json(report: "IndexReport") -> Json:
         "products": report.products,
         "indexed": report.indexed,
         "unchanged": report.unchanged,
-        "failed": [{"line": row.line, "product_id": row.product_id, "reason": row.reason} for row in report.failed],
+        "failed": _failed_json(report.failed),
         "seconds": round(report.seconds, 3),
     }
+
+
+def sync_json(report: "SyncReport") -> Json:
+    """Return `twinset sync`'s answer."""
+    names = ("products", "added", "changed", "unchanged", "removed")
+    counts: Json = {name: getattr(report, name) for name in names}
+    return counts | {"failed": _failed_json(report.failed), "seconds": round(report.seconds, 3)}
 
 
 def item_json(item: FoundItem, hits: bool) -> Json:
@@ -94,25 +103,26 @@ def hit_json(hit: Hit) -> Json:
     }
 
 
-def words_json(words: str, page: "Page") -> Json:
-    """Return the answer to a search by words alone."""
-    answer: Json = {"words": words, "hits": [hit_json(hit) for hit in page.hits], "next_offset": page.next_offset}
-    if page.facets:
+
+            "colour_distance": round(hit.why.colour_distance, DECIMALS),
+            "different": {name: list(values) for name, values in hit.why.different.items()},
+            "same_category": hit.why.same_category,
+            "shared": dict(hit.why.shared),
         answer["facets"] = [facet_json(facet) for facet in page.facets]
-    return answer | {"plan": page.plan} if page.plan else answer
-
-
-def _why_json(hit: Hit) -> Json:
+        answer["why"] = {
+        }
+    """Return the answer to a search by words alone."""
     """Return what a hit's attributes and its likeness to the item are, as far as the model tells."""
     answer: Json = {"attributes": dict(hit.attributes)} if hit.attributes else {}
+    answer: Json = {"words": words, "hits": [hit_json(hit) for hit in page.hits], "next_offset": page.next_offset}
     if hit.why is not None:
-        answer["why"] = {
-            "same_category": hit.why.same_category,
-            "colour_distance": round(hit.why.colour_distance, DECIMALS),
-            "shared": dict(hit.why.shared),
-            "different": {name: list(values) for name, values in hit.why.different.items()},
-        }
+    if page.facets:
+    return [{"line": row.line, "product_id": row.product_id, "reason": row.reason} for row in rows]
     return answer
+    return answer | {"plan": page.plan} if page.plan else answer
+def _failed_json(rows: "Sequence[FailedRow]") -> list[Json]:
+def _why_json(hit: Hit) -> Json:
+def words_json(words: str, page: "Page") -> Json:
 
 
 def _photo_json(image_wh: tuple[int, int], items: list[Json], image: str | None) -> Json:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,10 +30,12 @@ from twinset.types import Box, Detections, Image, Item, Product
 
 if TYPE_CHECKING:
     from twinset.models import Models
+    from twinset.sync import SyncReport
 
 WRITE_PRODUCTS = 512  # a commit holds these many,
 WRITE_EVERY_S = 10.0  # or what this time brought: what a run that is killed has to do again
 BATCH_IMAGES = 32  # described together
+KNOWN_LOOKS = 256  # pictures that are not described again when the next product has them too
 BATCH_PIXELS = 50_000_000  # a batch is cut short at this many, for the sake of memory
 LOOK_AHEAD = 16  # products being read while others are described
 DETECT_MIN_SCORE = 0.05  # the feed says what is in the image, so a faint detection of it will do
@@ -218,8 +221,13 @@ def _run(
     feed: Feed, store: Store, models: "Models", strict: bool, progress: Progress, allow_private: bool
 ) -> IndexReport:
     report = index_rows(feed, store, models, strict=strict, progress=progress, allow_private=allow_private)
-    _write_report(folder_beside(store.uri) / REPORT, feed.path, report)
+    write_report(folder_beside(store.uri) / REPORT, feed.path, report)
     return report
+
+
+def _look(product: Product, shot: _Shot) -> tuple[object, ...]:
+    """Return all that an item's description depends on."""
+    return shot.image_hash, product.category, product.category_given
 
 
 class _Writer:
@@ -230,6 +238,7 @@ class _Writer:
         self.unchanged = self.stored = 0
         self._batch: list[_Job] = []  # to be described
         self._images = self._pixels = 0  # in the batch
+        self._looks: dict[tuple[object, ...], Item] = {}  # described lately: variants share pictures
         self._entries: list[Entry] = []  # to be written
         self._written_at = time.monotonic()
 
@@ -257,15 +266,16 @@ class _Writer:
     def _describe(self) -> None:
         jobs, self._batch, self._images, self._pixels = self._batch, [], 0, 0
         new = [(job.product, shot, shot.pixels) for job in jobs for shot in job.shots if shot.pixels is not None]
-        items = describe_products(
-            [product for product, _, _ in new],
-            [pixels for _, _, pixels in new],
-            [shot.box for _, shot, _ in new],
-            self.models,
-        )
-        for (product, shot, _), item in zip(new, items, strict=True):
+        fresh = {_look(product, shot): (product, shot.box, pixels) for product, shot, pixels in new}
+        fresh = {look: value for look, value in fresh.items() if look not in self._looks}
+        products, boxes, images = zip(*fresh.values(), strict=True) if fresh else ((), (), ())
+        self._looks |= zip(fresh, describe_products(products, images, boxes, self.models), strict=True)
+        for product, shot, _ in new:
+            item = self._looks[_look(product, shot)]
             shot.item = replace(item, product_id=product.product_id, shop=product.shop)
             shot.pixels = None
+        for look in list(self._looks)[:-KNOWN_LOOKS]:
+            del self._looks[look]
         for job in jobs:
             described = tuple(replace(shot.item, image_no=shot.image_no) for shot in job.shots if shot.item is not None)
             hashes = tuple(shot.image_hash for shot in job.shots)
@@ -280,7 +290,7 @@ class _Writer:
             self.progress.advance(len(entries))
 
 
-def _write_report(file: Path, feed: Path, report: IndexReport) -> None:
+def write_report(file: Path, feed: Path, report: "IndexReport | SyncReport") -> None:
     """Write what a run did beside the tables."""
     part = file.with_suffix(".part")
     text = json.dumps({"feed": str(feed)} | asdict(report), ensure_ascii=False, indent=2)
@@ -298,13 +308,21 @@ def _write_report(file: Path, feed: Path, report: IndexReport) -> None:
 def _read(feed: Feed, store: Store, allow_private: bool) -> Iterator[_Job]:
     """Yield the feed's rows in order with their images read, a few of them ahead of the caller."""
     stored = store.fingerprints()
-    urls = (image for product in feed.products for image in product.images if _is_url(image))
+    families = (list(family) for _, family in groupby(feed.products, _family))
+    urls = (url for family in families for url in _urls(family))
     fetched = fetch_all(urls, cache=folder_beside(store.uri) / FETCHED, allow_private=allow_private)
+    family: tuple[str, str, str] | None = None
+    bodies: dict[str, bytes | DataError] = {}  # of the family's pictures: each is fetched once
     waiting: deque[Future[_Job]] = deque()
     pool = ThreadPoolExecutor(cpu_threads() + 1, thread_name_prefix="read")
     try:
         for product, line in zip(feed.products, feed.lines, strict=True):
-            sources = [next(fetched)[1] if _is_url(image) else Path(image) for image in product.images]
+            if _family(product) != family:
+                family, bodies = _family(product), {}
+            for url in _urls([product]):
+                if url not in bodies:
+                    bodies[url] = next(fetched)[1]
+            sources = [bodies[image] if _is_url(image) else Path(image) for image in product.images]
             waiting.append(pool.submit(_prepare, product, line, sources, stored, store))
             if len(waiting) >= LOOK_AHEAD:
                 yield waiting.popleft().result()
@@ -312,6 +330,15 @@ def _read(feed: Feed, store: Store, allow_private: bool) -> Iterator[_Job]:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _family(product: Product) -> tuple[str, str, str]:
+    """Return what neighbours in a feed have in common whose pictures may be the same."""
+    return product.shop, product.group_id or "", "" if product.group_id else product.product_id
+
+
+def _urls(products: Sequence[Product]) -> list[str]:
+    return list(dict.fromkeys(image for product in products for image in product.images if _is_url(image)))
 
 
 def _prepare(

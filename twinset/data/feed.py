@@ -51,7 +51,7 @@ class Feed:
     unknown_types: Counter[str] = field(default_factory=Counter)  # words the taxonomy doesn't know -> products
 
 
-class _BadRow(Exception):
+class BadRow(Exception):
     """Why a row is skipped."""
 
     def __init__(self, reason: str, product_id: str = "") -> None:
@@ -70,7 +70,7 @@ def read_feed(path: Path, taxonomy: Taxonomy, rename: Mapping[str, str] | None =
     """
     rename = dict(rename or {})
     _check_rename(rename)
-    text = _read_text(path)
+    text = read_text(path)
     as_json = _is_json_lines(path, text)
     rows = _json_rows(text) if as_json else _csv_rows(text, path, rename)
     columns: set[str] = set()
@@ -81,7 +81,7 @@ def read_feed(path: Path, taxonomy: Taxonomy, rename: Mapping[str, str] | None =
 
 
 def feed_of(
-    rows: "Iterable[tuple[int, Row | _BadRow]]",
+    rows: "Iterable[tuple[int, Row | BadRow]]",
     path: Path,
     taxonomy: Taxonomy,
     rename: Mapping[str, str] | None = None,
@@ -93,15 +93,15 @@ def feed_of(
     lines_by_key: dict[tuple[str, str], int] = {}
     for line, row in rows:
         try:
-            if isinstance(row, _BadRow):
+            if isinstance(row, BadRow):
                 raise row
             product, unknown = _product(_renamed(row, rename or {}), base, taxonomy)
             key = product.shop, product.product_id
             if key in lines_by_key:
-                raise _BadRow(f"duplicate product_id, first on line {lines_by_key[key]}", product.product_id)
+                raise BadRow(f"duplicate product_id, first on line {lines_by_key[key]}", product.product_id)
             if unknown and strict:
-                raise _BadRow(f"unknown type {unknown!r}; name it in the taxonomy or --map its column", key[1])
-        except _BadRow as bad:
+                raise BadRow(f"unknown type {unknown!r}; name it in the taxonomy or --map its column", key[1])
+        except BadRow as bad:
             if strict:
                 named = f" product {bad.product_id}:" if bad.product_id else ""
                 raise FeedError(f"{path}:{line}:{named} {bad}") from bad
@@ -115,10 +115,10 @@ def feed_of(
     return feed
 
 
-def _noting(rows: "Iterator[tuple[int, Row | _BadRow]]", columns: set[str]) -> "Iterator[tuple[int, Row | _BadRow]]":
+def _noting(rows: "Iterator[tuple[int, Row | BadRow]]", columns: set[str]) -> "Iterator[tuple[int, Row | BadRow]]":
     """Yield the rows, their columns' names put into a set."""
     for line, row in rows:
-        if not isinstance(row, _BadRow):
+        if not isinstance(row, BadRow):
             columns.update(row)
         yield line, row
 
@@ -150,7 +150,7 @@ def _renamed(row: Row, rename: Mapping[str, str]) -> Row:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """Return the feed as text; bytes that are not UTF-8 become lone surrogates, which fail their row alone."""
     try:
         data = path.read_bytes()
@@ -171,29 +171,29 @@ def _is_json_lines(path: Path, text: str) -> bool:
     return suffix in (".jsonl", ".ndjson", ".json") or start == "{"
 
 
-def _json_rows(text: str) -> Iterator[tuple[int, Row | _BadRow]]:
+def _json_rows(text: str) -> Iterator[tuple[int, Row | BadRow]]:
     for line, content in enumerate(io.StringIO(text), 1):
         if not content.strip():
             continue
         try:
             row = json.loads(content)
         except (ValueError, RecursionError) as exc:
-            yield line, _BadRow(f"expected a JSON object, found broken JSON ({exc})")
+            yield line, BadRow(f"expected a JSON object, found broken JSON ({exc})")
             continue
         if not isinstance(row, dict):
-            yield line, _BadRow(f"expected a JSON object, found a {type(row).__name__}")
+            yield line, BadRow(f"expected a JSON object, found a {type(row).__name__}")
         elif not content.isascii() and not _is_utf8(content):
-            yield line, _BadRow("expected UTF-8, found other bytes")
+            yield line, BadRow("expected UTF-8, found other bytes")
         else:
             yield line, row
 
 
-def _csv_rows(text: str, path: Path, rename: Mapping[str, str]) -> Iterator[tuple[int, Row | _BadRow]]:
+def _csv_rows(text: str, path: Path, rename: Mapping[str, str]) -> Iterator[tuple[int, Row | BadRow]]:
     lines = list(io.StringIO(text, newline=""))  # splits where csv does, not at every Unicode line break
     delimiter = max(",;\t", key=(lines[0] if lines else "").count)
-    rows = _csv_cells(lines, delimiter)
+    rows = csv_cells(lines, delimiter)
     line, header = next(rows, (1, []))
-    if isinstance(header, _BadRow) or not all(_is_utf8(name) for name in header):
+    if isinstance(header, BadRow) or not all(_is_utf8(name) for name in header):
         raise FeedError(f"{path}:{line}: expected a header of column names in UTF-8, found other data; check the feed")
     columns = [name.strip() for name in header]
     _check_columns(rename, set(columns), path)
@@ -207,18 +207,18 @@ def _csv_rows(text: str, path: Path, rename: Mapping[str, str]) -> Iterator[tupl
     if twice:
         raise FeedError(f"{path}: expected every column once, found {twice[0]!r} twice; rename one in the feed")
     for line, cells in rows:
-        if isinstance(cells, _BadRow):
+        if isinstance(cells, BadRow):
             yield line, cells
         elif len(cells) != len(columns):
             product_id = _product_id(cells, columns, rename)
-            yield line, _BadRow(f"expected {len(columns)} columns, found {len(cells)}", product_id)
+            yield line, BadRow(f"expected {len(columns)} columns, found {len(cells)}", product_id)
         elif not all(cell.isascii() or _is_utf8(cell) for cell in cells):
-            yield line, _BadRow("expected UTF-8, found other bytes", _product_id(cells, columns, rename))
+            yield line, BadRow("expected UTF-8, found other bytes", _product_id(cells, columns, rename))
         else:
             yield line, dict(zip(columns, cells, strict=True))
 
 
-def _csv_cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | _BadRow]]:
+def csv_cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | BadRow]]:
     """Yield (first line, cells) of every row. A quote that never closes fails its own line, not all that follow."""
     start, width = 0, 0
     while start < len(lines):
@@ -229,14 +229,14 @@ def _csv_cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str
             try:
                 cells = next(reader, None)
             except csv.Error as exc:
-                yield first + 1, _BadRow(f"expected a row of CSV, found a cell that doesn't end ({exc})")
+                yield first + 1, BadRow(f"expected a row of CSV, found a cell that doesn't end ({exc})")
                 break
             if cells is None:
                 return
             done = reader.line_num
             spans = start + done - first > 1
             if spans and width and len(cells) != width:
-                yield first + 1, _BadRow(f"expected {width} columns, found {len(cells)}; a quote may not close")
+                yield first + 1, BadRow(f"expected {width} columns, found {len(cells)}; a quote may not close")
                 break
             width = width or len(cells)
             if any(cell.strip() for cell in cells):
@@ -261,7 +261,7 @@ def _product(row: Row, base: str, taxonomy: Taxonomy) -> tuple[Product, str]:
     """Return a row's product, and the type word the taxonomy doesn't know ("" if it knows it or none is given)."""
     product_id = _text(row, "product_id")
     if not product_id:
-        raise _BadRow("expected a product_id, found none")
+        raise BadRow("expected a product_id, found none")
     try:
         article_type = _text(row, "article_type") or _text(row, "product_type") or _text(row, "category")
         category, given, unknown = _category(row, taxonomy)
@@ -282,8 +282,8 @@ def _product(row: Row, base: str, taxonomy: Taxonomy) -> tuple[Product, str]:
             updated_at=_text(row, "updated_at") or None,
             tags=_tags(row),
         )
-    except _BadRow as bad:
-        raise _BadRow(str(bad), product_id) from bad
+    except BadRow as bad:
+        raise BadRow(str(bad), product_id) from bad
     return product, unknown
 
 
@@ -294,7 +294,7 @@ def _text(row: Row, name: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool | list | dict):
-        raise _BadRow(f"{name}: expected text, found {json.dumps(value)}")
+        raise BadRow(f"{name}: expected text, found {json.dumps(value)}")
     return str(value)
 
 
@@ -316,7 +316,7 @@ def _category(row: Row, taxonomy: Taxonomy) -> tuple[str | None, bool, str]:
 def _images(row: Row, base: str) -> tuple[str, ...]:
     found = _listed(row, "image") + _listed(row, "images")
     if not found:
-        raise _BadRow("expected an image, found none")
+        raise BadRow("expected an image, found none")
     return tuple(dict.fromkeys(_location(entry, base) for entry in found))
 
 
@@ -328,12 +328,12 @@ def _listed(row: Row, name: str) -> list[str]:
             try:
                 value = json.loads(value)
             except (ValueError, RecursionError) as exc:
-                raise _BadRow(f"images: expected a JSON list or paths separated by |, found {value!r}") from exc
+                raise BadRow(f"images: expected a JSON list or paths separated by |, found {value!r}") from exc
         else:
             value = value.split("|")
     entries = value if isinstance(value, list) else [value]
     if not all(entry is None or isinstance(entry, str) for entry in entries):
-        raise _BadRow(f"{name}: expected paths or URLs, found {json.dumps(value)}")
+        raise BadRow(f"{name}: expected paths or URLs, found {json.dumps(value)}")
     return [entry.strip() for entry in entries if entry and entry.strip()]
 
 
@@ -341,7 +341,7 @@ def _location(image: str, base: str) -> str:
     if image.lower().startswith(("http://", "https://")):
         return image
     if _URL_SCHEME.match(image) or "\0" in image:
-        raise _BadRow(f"image: expected a path or an http(s) URL, found {image[:80]!r}")
+        raise BadRow(f"image: expected a path or an http(s) URL, found {image[:80]!r}")
     return os.path.normpath(os.path.join(base, image))
 
 
@@ -354,7 +354,7 @@ def _price(row: Row, name: str) -> float | None:
     except (ValueError, OverflowError):
         price = math.nan
     if not math.isfinite(price) or price < 0:
-        raise _BadRow(f"{name}: expected a number like 12.50 or nothing, found {value!r}")
+        raise BadRow(f"{name}: expected a number like 12.50 or nothing, found {value!r}")
     return price
 
 
@@ -364,7 +364,7 @@ def _in_stock(value: Any) -> bool:
         return False
     if word in _TRUE or not word:
         return True
-    raise _BadRow(f"in_stock: expected true or false, found {value!r}")
+    raise BadRow(f"in_stock: expected true or false, found {value!r}")
 
 
 def _tags(row: Row) -> dict[str, str]:

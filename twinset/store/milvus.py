@@ -79,6 +79,8 @@ class MilvusStore:
 
     def upsert(self, entries: Sequence[Entry]) -> None:
         check_entries(entries)
+        if not entries:
+            return
         rows = milvus_rows(entries)
         by_product: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
