@@ -103,26 +103,29 @@ def hit_json(hit: Hit) -> Json:
     }
 
 
-
-            "colour_distance": round(hit.why.colour_distance, DECIMALS),
-            "different": {name: list(values) for name, values in hit.why.different.items()},
-            "same_category": hit.why.same_category,
-            "shared": dict(hit.why.shared),
-        answer["facets"] = [facet_json(facet) for facet in page.facets]
-        answer["why"] = {
-        }
+def words_json(words: str, page: "Page") -> Json:
     """Return the answer to a search by words alone."""
+    answer: Json = {"words": words, "hits": [hit_json(hit) for hit in page.hits], "next_offset": page.next_offset}
+    if page.facets:
+        answer["facets"] = [facet_json(facet) for facet in page.facets]
+    return answer | {"plan": page.plan} if page.plan else answer
+
+
+def _why_json(hit: Hit) -> Json:
     """Return what a hit's attributes and its likeness to the item are, as far as the model tells."""
     answer: Json = {"attributes": dict(hit.attributes)} if hit.attributes else {}
-    answer: Json = {"words": words, "hits": [hit_json(hit) for hit in page.hits], "next_offset": page.next_offset}
     if hit.why is not None:
-    if page.facets:
-    return [{"line": row.line, "product_id": row.product_id, "reason": row.reason} for row in rows]
+        answer["why"] = {
+            "same_category": hit.why.same_category,
+            "colour_distance": round(hit.why.colour_distance, DECIMALS),
+            "shared": dict(hit.why.shared),
+            "different": {name: list(values) for name, values in hit.why.different.items()},
+        }
     return answer
-    return answer | {"plan": page.plan} if page.plan else answer
+
+
 def _failed_json(rows: "Sequence[FailedRow]") -> list[Json]:
-def _why_json(hit: Hit) -> Json:
-def words_json(words: str, page: "Page") -> Json:
+    return [{"line": row.line, "product_id": row.product_id, "reason": row.reason} for row in rows]
 
 
 def _photo_json(image_wh: tuple[int, int], items: list[Json], image: str | None) -> Json:

@@ -40,6 +40,7 @@ from twinset.cli_evaluate_items import add_item_commands
 from twinset.cli_keys import keys
 from twinset.cli_learn import learn
 from twinset.cli_rules import rules
+from twinset.cli_store import store_group
 from twinset.cli_sync import sync
 from twinset.cli_train import train
 from twinset.errors import DataError, UsageError
@@ -326,6 +327,7 @@ add_item_commands(evaluate)
 cli.add_command(evaluate)
 cli.add_command(bench)
 cli.add_command(sync)
+cli.add_command(store_group)
 cli.add_command(rules)
 cli.add_command(keys)
 cli.add_command(learn)

@@ -139,6 +139,14 @@ class Store(Protocol):
         """Return a small text kept with the store, such as its rules; None if none was written."""
         ...
 
+    def note_names(self) -> list[str]:
+        """Return the names of the notes that were written, sorted."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the parts a store is kept in, a line each; check.py looks at the products."""
+        ...
+
     def write_note(self, name: str, text: str) -> None:
         """Keep a small text with the store, in the place of what was written under that name, all or nothing."""
         ...

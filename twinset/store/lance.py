@@ -127,6 +127,16 @@ class LanceStore:
         with _translated(self._folder):
             return file.read_text(encoding="utf-8") if file.exists() else None
 
+    def note_names(self) -> list[str]:
+        with _translated(self._folder):
+            return sorted(file.stem for file in (self._folder / NOTES).glob("[a-z0-9]*.txt"))
+
+    def problems(self) -> list[str]:
+        """Compare what searches see, mapped files mostly, with the table."""
+        view = self._latest()
+        with _translated(self._folder), self._lock:
+            return self._views.problems(view)
+
     def write_note(self, name: str, text: str) -> None:
         file = self._note(name)
         with _translated(self._folder, "a store that can be written", _WRITE_ADVICE):

@@ -27,12 +27,15 @@ from twinset.store.milvus_rows import (
     FINGERPRINT_FIELDS,
     GONE,
     HIT_FIELDS,
+    NOTE,
+    NOTE_END,
     entries_of,
     fingerprints_of,
     gone_row,
     index_params,
     milvus_rows,
     note_key,
+    note_name,
     note_of,
     note_row,
     product_hash,
@@ -205,6 +208,18 @@ class MilvusStore:
             text = note_of(found[0]) if found else None
             self._notes[name] = time.monotonic(), text
         return text
+
+    def note_names(self) -> list[str]:
+        found = self._query(f"key >= {quoted(NOTE)} and key < {quoted(NOTE_END)}", ["key"], self._level())
+        return sorted(note_name(row["key"]) for row in found)
+
+    def problems(self) -> list[str]:
+        """Each product must have one row that counts it."""
+        leads = self._count("lead == true")
+        products = sum(len({row["product"] for row in rows}) for rows in self._scan(("product",), FINGERPRINT_ROWS))
+        return (
+            [] if leads == products else [f"expected {products} rows that lead a product, found {leads}; copy it anew"]
+        )
 
     def write_note(self, name: str, text: str) -> None:
         check_note_name(name)

@@ -24,6 +24,7 @@ from twinset.store.rows import entry_of, table_of
 
 GONE = "-"  # no category has this name
 NO_CATEGORY = ""
+NOTE, NOTE_END = "note ", "note!"  # keys of notes lie between these
 LONGEST_TEXT = 65_535  # bytes, the most a field of Milvus holds
 MOST_LABELS = 4096
 LABELLED = ("article_type", "group_id")
@@ -169,7 +170,12 @@ def gone_row(key: str, text: str = "{}") -> dict[str, Any]:
 
 def note_key(name: str) -> str:
     """Return the key of the row that keeps a note."""
-    return f"note {name}-0"
+    return f"{NOTE}{name}-0"
+
+
+def note_name(key: str) -> str:
+    """Return the name of the note that a row of this key keeps."""
+    return key.removeprefix(NOTE).removesuffix("-0")
 
 
 def note_row(name: str, text: str) -> dict[str, Any]:

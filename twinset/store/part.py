@@ -142,6 +142,22 @@ class Part:
         table = self.rows.append_column("embedding", vectors).append_column(ROW_ID, pa.array(self.ids))
         return table if alive is None else table.filter(pa.array(alive))
 
+    def same_rows(self, rows: pa.Table) -> int:
+        """Return how many rows, all of which it has by their ids, it has just like this, vectors and codes too."""
+        places = self.places(rows[ROW_ID].to_numpy())
+        kept = self.rows.take(pa.array(places))
+        same = np.ones(len(places), bool)
+        for name in STORED:
+            if not kept[name].equals(rows[name]):
+                pairs = zip(kept[name].to_pylist(), rows[name].to_pylist(), strict=True)
+                same &= np.fromiter((one == other for one, other in pairs), bool, len(places))
+        embedding = rows["embedding"].combine_chunks()
+        exact = embedding.flatten().to_numpy(zero_copy_only=False).reshape(-1, DIM)
+        same &= (self.vectors.exact[places] == exact).all(1)
+        strayed = np.linalg.norm(exact - self.vectors.codes[places] * self.vectors.steps[places, None], axis=1)
+        same &= strayed <= self.vectors.error * (1 + 1e-5) + 1e-7
+        return int(np.count_nonzero(same))
+
     def places(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return where the rows of some ids are, those that it has."""
         places = np.searchsorted(self._sorted_ids, ids)

@@ -103,9 +103,9 @@ def _write_vectors(part: Path, ids: NDArray[np.uint64], table: Any) -> float:
     """Write vectors, codes and steps in the order of the ids, and return the codes' error."""
     n = len(ids)
     order = np.argsort(ids)
-    exact = np.memmap(part / "vectors.f32", np.float32, "w+", shape=(n, DIM))
-    codes = np.memmap(part / "codes.i8", np.int8, "w+", shape=(n, DIM))
-    steps = np.memmap(part / "steps.f32", np.float32, "w+", shape=(n,))
+    exact = _new_mapped(part / "vectors.f32", np.float32, (n, DIM))
+    codes = _new_mapped(part / "codes.i8", np.int8, (n, DIM))
+    steps = _new_mapped(part / "steps.f32", np.float32, (n,))
     error, written = 0.0, 0
     for batch_ids, batch in _vectors(table):
         places = order[np.searchsorted(ids, batch_ids, sorter=order)]
@@ -146,6 +146,17 @@ def _mapped(file: Path, kind: type, shape: tuple[int, ...]) -> NDArray[Any]:
     if file.stat().st_size != size:
         raise OSError(f"{file}: expected {size} bytes")
     return np.asarray(np.memmap(file, kind, "r", shape=shape)) if size else np.zeros(shape, kind)
+
+
+def _new_mapped(file: Path, kind: type, shape: tuple[int, ...]) -> "np.memmap[Any, Any]":
+    """Return a new file to be written as an array. Raises OSError if the disk is full: later that ends the process."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    with file.open("wb") as made:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(made.fileno(), 0, size)
+        else:
+            made.truncate(size)
+    return np.memmap(file, kind, "r+", shape=shape)
 
 
 def _write_table(file: Path, table: pa.Table) -> None:

@@ -13,7 +13,7 @@ from twinset.store.base import Entry, Fingerprint, Key
 from twinset.store.facets import Selected, count_facets
 from twinset.store.filters import Filter
 from twinset.store.nearest import nearest, scan_is_exact
-from twinset.store.part import Part, PartRows, part_of_table
+from twinset.store.part import ROW_ID, Part, PartRows, part_of_table
 from twinset.store.rows import Variants, entry_of, hit_of
 from twinset.store.texts import Words, best_rows
 from twinset.types import Facet, Hit
@@ -82,6 +82,16 @@ class View:
         """Return the same version without rows of other ids than these."""
         parts = (live.without(np.flatnonzero(~np.isin(live.part.ids, ids))) for live in self.parts)
         return View(self.version, tuple(parts), self.snapshot)
+
+    def same_rows(self, rows: pa.Table) -> int:
+        """Return how many rows, as they come from LanceDB, it has just like this."""
+        ids = rows[ROW_ID].to_numpy()
+        same = 0
+        for live in self.parts:
+            mine = np.flatnonzero(np.isin(ids, live.part.ids if live.alive is None else live.part.ids[live.alive]))
+            if len(mine):
+                same += live.part.same_rows(rows.take(pa.array(mine)))
+        return same
 
     def joined(self) -> "View":
         """Return the same version with its small parts made one, once there are many."""

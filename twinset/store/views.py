@@ -11,12 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from twinset.store.part import ROW_ID, STORED
-from twinset.store.snapshot import newest_snapshot, open_snapshot, write_snapshot
+from twinset.store.snapshot import FOLDER, newest_snapshot, open_snapshot, write_snapshot
 from twinset.store.view import Live, View
 from twinset.store.writer import WRITTEN
 
 MAPPED_ROWS = 20_000  # a store of more is searched in files that are mapped
 UNSETTLED_SHARE = 0.1  # once as many rows changed since the snapshot, compacting writes a new one
+_CHECKED_ROWS = 4096  # compared at once
 _COLUMNS = [*STORED, "embedding", ROW_ID]
 
 
@@ -43,6 +44,20 @@ class Views:
         if view.rows >= MAPPED_ROWS and view.unsettled >= due:
             self._write(version)
             self._view = self._read(version)
+
+    def problems(self, view: View) -> list[str]:
+        """Return where a view differs from its version of the table, which is read whole."""
+        self._reader.checkout(view.version)
+        rows = wrong = 0
+        for batch in self._reader.search().with_row_id(True).select(_COLUMNS).limit(None).to_batches(_CHECKED_ROWS):
+            rows += len(batch)
+            wrong += len(batch) - view.same_rows(pa.Table.from_batches([batch]))
+        if rows == view.rows and not wrong:
+            return []
+        return [
+            f"expected {rows} rows as in the table, found {view.rows} in the files for searching, {wrong} of them "
+            f"other; delete {self._folder / FOLDER}: it is made anew"
+        ]
 
     def _read(self, version: int) -> View:
         self._reader.checkout(version)
