@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_store import CATEGORIES, FILTERS, MODEL, by_hand, ids, make_entry, random_entries, unit
 
-from twinset.store import Key, nearest, open_store, parse_where, snapshot, view, views
+from twinset.store import Key, nearest, open_store, parse_where, part, snapshot, view, views
 
 QUERY = unit(*np.linspace(-1, 2, 256))
 
@@ -197,3 +197,15 @@ def test_the_plan_says_what_is_scanned(small, tmp_path):
         store.plan(None, parse_where(["price=4"]))
         == "all categories: 2 of 240 items kept; 240 vectors scanned at one byte a number, the best again in fp32"
     )
+
+
+def test_hits_are_kept_ready_and_not_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(part, "READY_HITS", 10)
+    entries = random_entries(60)
+    store = open_store(tmp_path / "s", MODEL, create=True)
+    store.upsert(entries)
+    (live,) = store._latest().parts
+    first = live.part.hits([3, 1])
+    assert [hit.score for hit in first] == [0, 0] and live.part.hits([1])[0] is first[1]
+    live.part.hits(range(20))
+    assert live.part.hits([1])[0] is not first[1] and len(live.part._ready) == 1

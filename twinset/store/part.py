@@ -17,12 +17,14 @@ from twinset.store.base import DIM, Entry, Key
 from twinset.store.columns import Texts, coded, column_of, part_of, search_columns, values_at
 from twinset.store.filters import Column, Filter
 from twinset.store.nearest import Vectors, encode
-from twinset.store.rows import COLUMNS, Variants, entry_of
+from twinset.store.rows import COLUMNS, Variants, entry_of, hit_of
 from twinset.store.texts import TextIndex
+from twinset.types import Hit
 
 ROW_ID = "_rowid"  # LanceDB's name for what stays the same of a row while it is stored
 ORDER = (("item_category", "ascending"), ("product_id", "ascending"), ("shop", "ascending"), ("image_no", "ascending"))
 READ_PRODUCTS = 1000  # whole, at once
+READY_HITS = 20_000  # of a part that are kept ready: some 2 KB each
 STORED = tuple(column.name for column in COLUMNS if column.name != "embedding")
 
 
@@ -41,6 +43,7 @@ class Part:
         self._columns = columns
         self._cached: dict[str, Column] = {}
         self._texts: TextIndex | None = None
+        self._ready: dict[int, Hit] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -129,6 +132,16 @@ class Part:
         for row, group in zip(places.tolist(), zip(*named, strict=True), strict=True):
             if groups is None or group in groups:
                 yield row, *group
+
+    def hits(self, rows: Sequence[int]) -> list[Hit]:
+        """Return the hit that each row is for itself, with a score of 0. Those asked for of late are kept ready."""
+        ready = self._ready
+        if len(ready) > READY_HITS:
+            ready = self._ready = {}  # a thread that has the old one at hand goes on with it
+        missing = [row for row in rows if row not in ready]
+        if missing:
+            ready |= {row: hit_of(values, 0.0) for row, values in zip(missing, self.take(missing), strict=True)}
+        return [ready[row] for row in rows]
 
     def take(self, rows: Sequence[int], names: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return what is stored of some rows."""

@@ -113,7 +113,7 @@ def hit_of(row: Mapping[str, Any], score: float, variants: Variants | None = Non
 def product_of(row: Mapping[str, Any]) -> Product:
     """Return the product a row is of."""
     fields = {name: row[name] for name in _PRODUCT_FIELDS}
-    return Product(images=tuple(row["images"]), tags=json.loads(row["tags"]), **fields)
+    return Product(images=tuple(row["images"]), tags=json.loads(row["tags"]) if row["tags"] != "{}" else {}, **fields)
 
 
 def _box(row: Mapping[str, Any]) -> Box:

@@ -1,7 +1,7 @@
 """One version of a store as searches see it: a large part that was mapped, and what changed since in small ones."""
 
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,11 @@ from twinset.store.facets import Selected, count_facets
 from twinset.store.filters import Filter
 from twinset.store.nearest import nearest, scan_is_exact
 from twinset.store.part import ROW_ID, Part, PartRows, part_of_table
-from twinset.store.rows import Variants, entry_of, hit_of
+from twinset.store.rows import Variants, entry_of
 from twinset.store.texts import Words, best_rows
 from twinset.types import Facet, Hit
 
 SMALL_PARTS = 8  # more are made one
-_KEY = ("shop", "product_id", "group_id")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,28 +249,18 @@ class View:
         variants: bool,
     ) -> list[Hit]:
         """Return the hits of the rows and scores that each part found, best first."""
-        found: list[tuple[float, str, str, Any, int, int]] = []
+        found: list[tuple[float, str, str, Any, int, int, Hit]] = []
         for i, (live, (rows, scores)) in enumerate(zip(self.parts, best_of_parts, strict=True)):
-            part = live.part
-            for row, score, named in zip(rows.tolist(), scores.tolist(), part.take(rows.tolist(), _KEY), strict=True):
-                group = None if variants else named["group_id"]
-                key = (named["shop"], group is not None, named["product_id"] if group is None else group)
-                found.append((-score, named["product_id"], named["shop"], key, i, row))
+            for row, score, hit in zip(rows.tolist(), scores.tolist(), live.part.hits(rows.tolist()), strict=True):
+                key = (hit.product.shop, False, hit.product_id) if variants else hit.one_hit
+                found.append((-score, hit.product_id, hit.product.shop, key, i, row, hit))
         found.sort(key=lambda entry: entry[:3])
-        best: dict[Any, tuple[float, int, int]] = {}
-        for negative, _, _, key, i, row in found:
+        best: dict[Any, tuple[float, int, int, Hit]] = {}
+        for negative, _, _, key, i, row, hit in found:
             if len(best) < k or key in best:
-                best.setdefault(key, (-negative, i, row))
-        counts = self._variants([entry for key, entry in best.items() if key[1]], category, kept)
-        return self._hits(list(best.values()), counts)
-
-    def _hits(self, best: Sequence[tuple[float, int, int]], counts: dict[tuple[int, int], Variants]) -> list[Hit]:
-        rows: dict[tuple[int, int], dict[str, Any]] = {}
-        for i, live in enumerate(self.parts):
-            mine = [row for _, part, row in best if part == i]
-            if mine:
-                rows |= {(i, row): values for row, values in zip(mine, live.part.take(mine), strict=True)}
-        return [hit_of(rows[i, row], score, counts.get((i, row))) for score, i, row in best]
+                best.setdefault(key, (-negative, i, row, hit))
+        counts = self._variants([entry[:3] for key, entry in best.items() if key[1]], category, kept)
+        return [_scored(hit, score, counts.get((i, row))) for score, i, row, hit in best.values()]
 
     def _variants(
         self, best: Sequence[tuple[float, int, int]], category: str | None, kept: Sequence[NDArray[np.bool_] | None]
@@ -287,3 +276,9 @@ class View:
                         totals[group].products + more.products, totals[group].in_stock or more.in_stock
                     )
         return {place: totals[values["shop"], values["group_id"]] for place, values in named.items()}
+
+
+def _scored(hit: Hit, score: float, variants: Variants | None) -> Hit:
+    if variants is None:
+        return replace(hit, score=score)
+    return replace(hit, score=score, variants=variants.products, in_stock=variants.in_stock)
