@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from twinset.cli import cli
 from twinset.data.drawn import draw_shop
 from twinset.data.feed import read_feed
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, make_view
 from twinset.describe.encoder import EncoderConfig, load_encoder
+from twinset.describe.labels import load_labels
 from twinset.describe.samples import catalogue_samples, gender_of, read_vocabulary
 from twinset.describe.train import EncoderSettings, build_trainee, export_encoder, torch_encoder, train_encoder
 from twinset.detect.augment import AugmentSettings, make_batch
@@ -231,3 +234,29 @@ def test_samples_of_rare_categories_are_repeated() -> None:
 
     # category 0 is in 16 of 17 photos, category 1 in one of the five that label it
     assert factors == pytest.approx([2.0, *[1.0] * 16])
+
+
+def test_the_encoder_says_what_embeddings_mean_and_is_exported_again(catalogue, trained, tmp_path) -> None:
+    samples, vocabulary, feed = catalogue
+    settings = EncoderSettings(size=64, products=4, alike=2, street=0, epochs=1, warmup=2, frozen_blocks=15)
+    train_encoder(settings, samples, [], [], vocabulary, tmp_path / "run")
+    labels = load_labels(tmp_path / "run")
+    assert labels is not None and labels.article_type.names == vocabulary.article_types
+    described = load_encoder(tmp_path / "run", 1, labels).describe([samples[0].pixels])[0]
+    assert sum(np.exp(list(labels.read(described.embedding).colours.values()))) == pytest.approx(1, abs=1e-3)
+
+    for name in ("encoder.onnx", "encoder.json"):  # a model is whole
+        (trained / name).touch()
+    words = ("export", "encoder", tmp_path / "run", "--catalog", feed.path, "--out", tmp_path / "model")
+    ran = CliRunner().invoke(cli, [*map(str, words), "--model", str(trained)])
+
+    assert ran.exit_code == 0, ran.output
+    again = load_labels(tmp_path / "model")
+    assert again is not None and again.calibration == labels.calibration and again.weights == labels.weights
+    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == [
+        "detector.json",
+        "detector.onnx",
+        "encoder.json",
+        "encoder.onnx",
+        "labels.json",
+    ]

@@ -37,6 +37,7 @@ from twinset.cli_config import config, read_config, serve_options
 from twinset.cli_data import data
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_evaluate_items import add_item_commands
+from twinset.cli_export import export
 from twinset.cli_keys import keys
 from twinset.cli_learn import learn
 from twinset.cli_rules import rules
@@ -322,6 +323,7 @@ def models(as_json: bool) -> None:
 
 
 cli.add_command(train)
+cli.add_command(export)
 cli.add_command(data)
 add_item_commands(evaluate)
 cli.add_command(evaluate)

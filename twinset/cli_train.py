@@ -86,7 +86,7 @@ def train_detector_command(
 
     Example: twinset train detector --voc street-voc --ccp street-ccp --catalog products.csv --out runs/detector
     """
-    _prepare(threads)
+    prepare(threads)
     from twinset.data.coco import read_coco
     from twinset.data.folders import read_folders
     from twinset.detect import samples as read
@@ -98,7 +98,7 @@ def train_detector_command(
     settings = _changed(TrainSettings(), given, changes)
     taxonomy = default_taxonomy()
     categories = taxonomy.names
-    images, dev = _street(voc, ccp, strict, corrections)
+    images, dev = street_photos(voc, ccp, strict, corrections)
     for file, root in coco:
         labelled = read_coco(Path(file), Path(root), taxonomy, strict)
         report_problems(labelled.problems)
@@ -140,7 +140,7 @@ def train_encoder_command(
 
     Example: twinset train encoder --catalog products.csv --ccp street-ccp --voc street-voc --out runs/encoder
     """
-    _prepare(threads)
+    prepare(threads)
     import numpy as np
 
     from twinset.describe import samples as read
@@ -158,13 +158,13 @@ def train_encoder_command(
     boxes = read.worn_boxes(feed, load_detector(folder, threads))
     vocabulary = read.read_vocabulary([p for p in feed.products if not p.product_id.endswith("0")], taxonomy)
     items = read.catalogue_samples(feed, boxes, vocabulary, taxonomy)
-    images, _ = _street(voc, ccp, strict)
+    images, _ = street_photos(voc, ccp, strict)
     street = read.street_samples(images, ccp, vocabulary, taxonomy)
     scenes = read.backgrounds(images, 600, np.random.default_rng(settings.seed)) if images else []
     click.echo(train_encoder(settings, items, street, scenes, vocabulary, out))
 
 
-def _street(
+def street_photos(
     voc: Path | None, ccp: Path | None, strict: bool, corrections: Sequence[str] = ()
 ) -> "tuple[list[LabelledImage], list[LabelledImage]]":
     """Return the street photos to train on, and those of dev, their labels corrected."""
@@ -209,7 +209,7 @@ def _changed(settings: T, given: dict[str, Any], changes: Sequence[str]) -> T:
     return dataclasses.replace(settings, **values)  # type: ignore[type-var]
 
 
-def _prepare(threads: int | None) -> None:
+def prepare(threads: int | None) -> None:
     """Make the process ready for training, or raise MissingExtra."""
     try:
         import torch

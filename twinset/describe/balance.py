@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twinset.describe.augment import STREET_VIEW, ViewSettings, make_view
-from twinset.describe.network import EncoderNet, join
+from twinset.describe.augment import ViewSettings, make_view
+from twinset.describe.network import DIMS, EncoderNet, join
 from twinset.describe.samples import ItemSample
 from twinset.types import Image
 
@@ -22,29 +22,30 @@ STILL = ViewSettings(box=0, light=0, tint=0, bend=0, degrade=0)  # as it is inde
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Embedded:
+class Parts:
+    """Samples and the parts of their embeddings."""
+
+    samples: Sequence[ItemSample]
     parts: tuple[Tensor, ...]  # kind, colour, look; (N, D) each
-    types: NDArray[np.int64]
-    colours: NDArray[np.int64]
+
+    def labels(self, name: str) -> NDArray[np.int64]:
+        return np.array([getattr(sample, name) for sample in self.samples], np.int64)
+
+    def joined(self, weights: Sequence[float]) -> NDArray[np.float32]:
+        """Return the (N, 256) unit embeddings."""
+        embeddings: NDArray[np.float32] = join(self.parts, weights).numpy()
+        return embeddings
 
 
-def choose_weights(
-    net: EncoderNet,
-    gallery: Sequence[ItemSample],
-    queries: Sequence[ItemSample],
-    scenes: Sequence[Image],
-    size: int,
-) -> tuple[tuple[float, float, float], dict[str, float]]:
+def choose_weights(shown: Parts, asked: Parts, moved: Parts) -> tuple[tuple[float, float, float], dict[str, float]]:
     """Return the weights that do best on dev, and their figures.
 
     Best is the sum of: the first hit of a query among the gallery has its article type, its base colour, both; and a
-    street view of a query finds the query itself first among all (`instance`, synthetic).
+    street view of a query, in `moved`, finds the query itself first among all (`instance`, synthetic).
     """
     best, best_figures = (0.5, 0.3, 0.2), dict[str, float]()
-    if not queries:
+    if not asked.samples:
         return best, best_figures
-    shown, asked = _embed(net, gallery, size), _embed(net, queries, size)
-    moved = _embed(net, queries, size, STREET_VIEW, scenes)
     for colour, look in itertools.product(COLOUR_WEIGHTS, LOOK_WEIGHTS):
         weights = (round(1 - colour - look, 2), colour, look)
         figures = _figures(shown, asked, moved, weights)
@@ -54,13 +55,11 @@ def choose_weights(
     return best, best_figures
 
 
-def _figures(
-    shown: _Embedded, asked: _Embedded, moved: _Embedded, weights: tuple[float, float, float]
-) -> dict[str, float]:
+def _figures(shown: Parts, asked: Parts, moved: Parts, weights: tuple[float, float, float]) -> dict[str, float]:
     gallery, queries, views = (join(embedded.parts, weights) for embedded in (shown, asked, moved))
     first = (queries @ gallery.T).argmax(1).numpy()
-    right_type = asked.types == shown.types[first]
-    right_colour = asked.colours == shown.colours[first]
+    right_type = asked.labels("article_type") == shown.labels("article_type")[first]
+    right_colour = asked.labels("base_colour") == shown.labels("base_colour")[first]
     own = (views * queries).sum(1)
     others = views @ torch.cat([gallery, queries]).T
     others[torch.arange(len(views)), len(gallery) + torch.arange(len(views))] = -1
@@ -73,14 +72,15 @@ def _figures(
 
 
 @torch.no_grad()
-def _embed(
+def embed_parts(
     net: EncoderNet,
     samples: Sequence[ItemSample],
     size: int,
     settings: ViewSettings = STILL,
     scenes: Sequence[Image] = (),
     batch: int = 64,
-) -> _Embedded:
+) -> Parts:
+    """Return samples' embeddings, of views as they are indexed or as `settings` say."""
     rng = np.random.default_rng(0)
     net.eval()
     parts: list[tuple[Tensor, ...]] = []
@@ -88,8 +88,5 @@ def _embed(
         views = [make_view(sample, size, settings, scenes, rng).pixels for sample in samples[start : start + batch]]
         pixels = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float()
         parts.append(net(pixels.contiguous(memory_format=torch.channels_last))[:3])
-    return _Embedded(
-        tuple(torch.cat(part) for part in zip(*parts, strict=True)),
-        np.array([s.article_type for s in samples]),
-        np.array([s.base_colour for s in samples]),
-    )
+    joined = zip(*parts, strict=True) if parts else (torch.zeros(0, dim)[None] for dim in DIMS)
+    return Parts(samples, tuple(torch.cat(tuple(part)) for part in joined))

@@ -56,6 +56,8 @@ class ItemSample:
     category: int = UNKNOWN
     words: tuple[int, ...] = ()
     product_id: str = ""
+    title: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ def catalogue_samples(
             vocabulary.categories.index(product.category) if product.category else UNKNOWN,
             tuple(words[word] for word in set(title_words(product.title)) if word in words),
             product.product_id,
+            product.title,
+            tuple(product.tags.items()),
         )
 
     products = [p for p in feed.products if p.product_id.endswith("0") == validation]

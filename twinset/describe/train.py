@@ -20,12 +20,16 @@ from torch import Tensor, nn
 from twinset.backbone import load_imagenet
 from twinset.data.labelled import is_dev
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, make_view
-from twinset.describe.balance import choose_weights
-from twinset.describe.encoder import Encoder, EncoderConfig
+from twinset.describe.balance import choose_weights, embed_parts
+from twinset.describe.encoder import Encoder, EncoderConfig, load_encoder
+from twinset.describe.fit import Embedded, fit_labels
+from twinset.describe.labels import FILE as LABELS
+from twinset.describe.labels import save_labels
 from twinset.describe.network import EncoderNet, ServingEncoder, Tasks, join
 from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
 from twinset.detect.export import TOLERANCE, export_onnx
 from twinset.errors import DataError, ModelError, UsageError
+from twinset.images import crop
 from twinset.runtime import OnnxSession
 from twinset.training import (
     load_checkpoint,
@@ -113,7 +117,6 @@ def train_encoder(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     train = [s for s in samples if not is_dev(s.product_id)]
-    dev = [s for s in samples if is_dev(s.product_id) and s.article_type != UNKNOWN]
     if len(train) < settings.products:
         raise DataError(f"expected at least {settings.products} products to train on, found {len(train)}")
     trainee = build_trainee(settings, vocabulary)
@@ -156,12 +159,50 @@ def train_encoder(
         with (out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         log.info("%s", line)
-    weights, figures = choose_weights(average.net, train, dev, scenes, settings.size)
+    return finish_encoder(average, settings.size, vocabulary, samples, scenes, out)
+
+
+def finish_encoder(
+    trainee: Trainee,
+    size: int,
+    vocabulary: Vocabulary,
+    samples: Sequence[ItemSample],
+    scenes: Sequence[Image],
+    out: Path,
+) -> Path:
+    """Return the encoder.onnx written to `out`, encoder.json and labels.json beside it: all that is chosen on dev."""
+    train = [s for s in samples if not is_dev(s.product_id)]
+    dev = [s for s in samples if is_dev(s.product_id) and s.article_type != UNKNOWN]
+    shown, asked = embed_parts(trainee.net, train, size), embed_parts(trainee.net, dev, size)
+    moved = embed_parts(trainee.net, dev, size, STREET_VIEW, scenes)
+    weights, figures = choose_weights(shown, asked, moved)
     log.info("weights of kind, colour and look %s on dev: %s", weights, figures)
-    difference = export_encoder(copy.deepcopy(average.net), weights, settings.size, out / "encoder.onnx")
+    out.mkdir(parents=True, exist_ok=True)
+    difference = export_encoder(copy.deepcopy(trainee.net), weights, size, out / "encoder.onnx")
     log.info("exported %s, within %.1e of torch", out / "encoder.onnx", difference)
-    EncoderConfig(settings.size, weights=weights).save(out / "encoder.json", dev=figures)
+    EncoderConfig(size, weights=weights).save(out / "encoder.json", dev=figures)
+    (out / LABELS).unlink(missing_ok=True)
+    measured = [described.colours for described in load_encoder(out).describe([crop(s.pixels, s.box) for s in dev])]
+    parts = (Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved))
+    labels, label_figures = fit_labels(trainee.tasks, weights, vocabulary, *parts, measured=measured)
+    save_labels(labels, out, dev=label_figures)
     return out / "encoder.onnx"
+
+
+def load_trainee(run: Path) -> tuple[Trainee, EncoderSettings, Vocabulary]:
+    """Return the averaged network a training left in its folder, its settings and its classes. Raises DataError."""
+    try:
+        settings = EncoderSettings(**json.loads((run / "settings.json").read_text(encoding="utf-8")))
+        named = json.loads((run / "vocabulary.json").read_text(encoding="utf-8"))
+        vocabulary = Vocabulary(**{name: tuple(words) for name, words in named.items()})
+        saved = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
+        trainee = build_trainee(settings, vocabulary)
+        trainee.load_state_dict(saved)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as exc:
+        raise DataError(
+            f"{run}: expected settings.json, vocabulary.json and checkpoint.pt of a training, found: {exc!r}"
+        ) from exc
+    return trainee.eval(), settings, vocabulary
 
 
 def build_trainee(settings: EncoderSettings, vocabulary: Vocabulary) -> Trainee:

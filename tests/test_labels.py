@@ -1,0 +1,219 @@
+"""What embeddings say, on embeddings whose numbers are the labels; and what that does to hits and their scores."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from twinset.describe.fit import Embedded, fit_labels, rank_within
+from twinset.describe.labels import (
+    AttributeHead,
+    AttributeValue,
+    Calibration,
+    Head,
+    Labels,
+    LabelWeights,
+    load_labels,
+    save_labels,
+)
+from twinset.describe.network import Tasks
+from twinset.describe.samples import ItemSample, Vocabulary
+from twinset.errors import ModelError
+from twinset.likeness import closeness, colour_distance, contradiction, explain_hit, rank_hits
+from twinset.types import Colour, FoundItem, Hit, Product
+
+PIXELS = np.zeros((8, 8, 3), np.uint8)
+
+
+def head(names, *places, scale=10.0):
+    weights = np.zeros((len(names), 256), np.float32)
+    weights[np.arange(len(names)), places] = scale
+    return Head(tuple(names), weights, np.zeros(len(names), np.float32))
+
+
+def unit(*places):
+    vector = np.zeros(256, np.float32)
+    vector[list(places)] = 1
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.fixture
+def labels():
+    striped = AttributeValue("striped", 0.9, 0.85, 20)
+    return Labels(
+        head(("Tshirts", "Shirts"), 0, 1),
+        head(("red", "blue", "multicolour"), 2, 3, 4),
+        head(("men", "women"), 5, 6),
+        head(("puma",), 7),
+        {"pattern": AttributeHead((striped,), head(("striped",), 8))},
+        0.5,
+        LabelWeights(1.0, 0.5, 0.0),
+        Calibration({"top": 0.1}, 0.2, 0.5),
+    )
+
+
+def hit(product_id, score, article_type="Tshirts", category="top", **fields):
+    product = Product(product_id, ("a.png",), article_type=article_type, tags=fields.pop("tags", {}), **fields)
+    return Hit(score, product, (0, 0, 1, 1), "a.png", category)
+
+
+# --- what embeddings say ----------------------------------------------------------------------------------------------
+
+
+def test_an_embedding_says_types_colours_and_genders(labels):
+    reading = labels.read(unit(0, 3))
+    assert max(reading.article_types, key=reading.article_types.get) == "tshirts"
+    assert max(reading.colours, key=reading.colours.get) == "blue"
+    assert sum(np.exp(list(reading.genders.values()))) == pytest.approx(1)
+
+
+def test_attributes_are_told_where_they_are_sure(labels):
+    assert labels.tell(unit(8)) == {"pattern": "striped"}
+    assert labels.tell(unit(0)) == {}
+
+
+def test_colours_are_what_pixels_and_network_say_together(labels):
+    measured = (Colour("grey", 0.7), Colour("blue", 0.2))
+    colours = labels.colours(unit(3), measured)
+    assert [colour.name for colour in colours] == ["blue", "grey"]
+    assert colours[0].share == pytest.approx(0.5 * 0.2 / 0.9 + 0.5, abs=1e-3)
+    assert replace(labels, colour_weight=0.0).colours(unit(3), measured)[0].name == "grey"
+    assert labels.colours(unit(3), ())[0].name == "blue"
+
+
+def test_labels_are_as_they_were_saved(labels, tmp_path):
+    save_labels(labels, tmp_path, dev={"right": 0.9})
+    read = load_labels(tmp_path)
+    assert read.calibration == labels.calibration and read.weights == labels.weights
+    assert read.read(unit(0, 3)).colours == pytest.approx(labels.read(unit(0, 3)).colours, abs=1e-2)
+    assert read.attributes["pattern"].values == labels.attributes["pattern"].values
+
+
+def test_a_model_may_have_no_labels_but_not_broken_ones(tmp_path):
+    assert load_labels(tmp_path) is None
+    (tmp_path / "labels.json").write_text('{"heads": {}}', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"labels\.json: expected"):
+        load_labels(tmp_path)
+
+
+# --- hits -------------------------------------------------------------------------------------------------------------
+
+
+def test_products_whose_feed_contradicts_the_picture_move_back(labels):
+    reading = labels.read(unit(0, 2))
+    hits = [hit("shirt", 0.95, "Shirts"), hit("tee", 0.94), hit("blue tee", 0.945, tags={"colour": "Blue"})]
+    ranked = rank_hits(hits, reading, labels.weights, labels.calibration, "top")
+    assert [one.product_id for one in ranked] == ["tee", "blue tee", "shirt"]
+    as_before = rank_hits(hits, reading, LabelWeights(), labels.calibration, "top")
+    assert [one.product_id for one in as_before] == ["shirt", "blue tee", "tee"]
+
+
+def test_what_a_feed_leaves_out_counts_as_chance_would(labels):
+    reading = labels.read(unit(0, 2))
+    silent, right, wrong = (
+        contradiction(hit("a", 0.9, kind), reading, LabelWeights(1.0)) for kind in (None, "Tshirts", "Shirts")
+    )
+    assert right == 0 < silent < wrong == pytest.approx(10 / 2**0.5, abs=2)
+
+
+def test_the_same_picture_scores_1_whatever_its_feed_says(labels):
+    reading = labels.read(unit(0, 2))
+    same = hit("same", 1.0, "Shirts", tags={"colour": "Blue"})
+    ranked = rank_hits([hit("tee", 0.999), same], reading, labels.weights, labels.calibration, "top")
+    assert (ranked[0].product_id, ranked[0].score) == ("same", 1)
+
+
+def test_equal_scores_go_by_product_id(labels):
+    ranked = rank_hits([hit("b", 0.9), hit("a", 0.9)], labels.read(unit(0)), LabelWeights(), Calibration(), None)
+    assert [one.product_id for one in ranked] == ["a", "b"]
+    assert ranked[0].score == 0.9
+
+
+def test_a_score_of_a_half_means_the_same_in_every_category(labels):
+    reading, calibration = labels.read(unit(0)), labels.calibration
+    scores = [
+        rank_hits([hit("a", s)], reading, LabelWeights(), calibration, c)[0].score
+        for c, s in (("top", 0.9), ("bag", 0.8))
+    ]
+    assert scores == pytest.approx([0.5, 0.5])
+    assert closeness(0.0, 0.1) == 1 and closeness(2.0, 0.0) == 0
+
+
+def test_a_hit_says_what_it_shares(labels):
+    item = FoundItem(
+        "top", 0.9, (0, 0, 1, 1), (Colour("red", 0.8),), (), attributes={"pattern": "striped", "fit": "slim"}
+    )
+    found = replace(
+        hit("a", 0.9), colours=(Colour("red", 0.4), Colour("blue", 0.4)), attributes={"pattern": "solid", "fit": "slim"}
+    )
+    why = explain_hit(found, item)
+    assert (why.same_category, why.colour_distance) == (True, 0.5)
+    assert (why.shared, why.different) == ({"fit": "slim"}, {"pattern": ("striped", "solid")})
+    assert colour_distance((), ()) == 1
+
+
+# --- learning ---------------------------------------------------------------------------------------------------------
+
+
+def embedded(n, seed):
+    """Return samples whose kind (the first 112 numbers) says type and gender, whose colour part says the colour."""
+    rng = np.random.default_rng(seed)
+    samples, rows = [], np.zeros((n, 256), np.float32)
+    for i in range(n):
+        kind, colour, gender, striped = rng.integers(3), rng.integers(2), rng.integers(2), rng.random() < 0.5
+        title = f"{('Men', 'Women')[gender]} {('Solid', 'Striped')[striped]} thing"
+        samples.append(ItemSample(PIXELS, (0, 0, 8, 8), None, kind, colour, colour, gender, 0, (0,), f"p{i}", title))
+        rows[i, [kind, 10 + gender, 20 + striped, 112 + colour]] = (1, 0.7, 0.7, 1)
+    rows += rng.normal(scale=0.03, size=rows.shape).astype(np.float32)
+    return Embedded(samples, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    vocabulary = Vocabulary(("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("red", "blue"), ("puma",), ("top",))
+    tasks = Tasks({"type": 3, "gender": 4, "words": 1, "category": 1, "colour": 2, "colour_base": 2})
+    train, dev = embedded(300, 0), embedded(80, 1)
+    measured = [(Colour("blue", 1.0),)] * 80
+    return (*fit_labels(tasks, (0.5, 0.3, 0.2), vocabulary, train, dev, dev, measured=measured), train, dev)
+
+
+def test_what_embeddings_say_is_learned(fitted):
+    labels, figures, _, dev = fitted
+    assert figures["article_type_right"] > 0.95 and figures["gender_right"] > 0.95
+    assert figures["first_colour_right"] > 0.95  # by the network: the pixels said blue of all
+    assert labels.colour_weight > 0.4
+    told = [labels.tell(embedding).get("pattern") for embedding in dev.embeddings]
+    said = ["striped" if "Striped" in sample.title else "solid" for sample in dev.samples]
+    assert np.mean([one == other for one, other in zip(told, said, strict=True) if one]) > 0.9
+    assert {value.name for value in labels.attributes["pattern"].values} == {"solid", "striped"}
+    assert "material" not in labels.attributes  # no title says any
+
+
+def test_good_first_hits_mostly_score_a_half_or_more(fitted):
+    labels, figures, train, dev = fitted
+    ranked = rank_within(labels, train, dev)
+    nearest = ranked.order(labels.weights).min(1)
+    scores = [closeness(float(distance), labels.calibration.half["top"]) for distance in nearest]
+    assert np.mean(np.array(scores) >= labels.calibration.min_score) == pytest.approx(0.9, abs=0.03)
+    assert figures["first_type"] >= figures["first_type_unweighted"] - 0.02
+
+
+def test_learning_ranks_as_searching_does(fitted):
+    labels, _, train, dev = fitted
+    ranked = rank_within(labels, train, dev)
+    weights = LabelWeights(1.0, 0.5, 0.2)
+    names, colours, words = ("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("Men", "Women")
+    for query in range(3):
+        reading = labels.read(dev.embeddings[query])
+        for place in range(0, 200, 40):
+            sample = train.samples[ranked.rows[query, place]]
+            product = Product(
+                "p",
+                ("a.png",),
+                title=words[sample.gender],
+                article_type=names[sample.article_type],
+                tags={"colour": colours[sample.base_colour]},
+            )
+            found = Hit(1 - float(ranked.distances[query, place]), product, (0, 0, 1, 1), "a.png", "top")
+            expected = (1 - found.score) * (1 + contradiction(found, reading, weights))
+            assert ranked.order(weights)[query, place] == pytest.approx(expected, rel=1e-3)

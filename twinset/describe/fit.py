@@ -1,0 +1,348 @@
+"""Learn on a catalogue's embeddings what they say in words, how much that counts in ranking, and what scores mean.
+
+Runs after training, on the finished network: classifiers on the products it was trained on, and all that is chosen
+(thresholds, weights, distances) on dev, every tenth product by a hash of its id.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from twinset.describe.labels import AttributeHead, AttributeValue, Calibration, Head, Labels, LabelWeights
+from twinset.describe.network import DIMS, Tasks
+from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
+from twinset.describe.words import Lexicon, default_lexicon
+from twinset.store.texts import word_stems
+from twinset.types import Colour
+
+log = logging.getLogger(__name__)
+GENDERS = ("men", "women", "boys", "girls")
+MIN_PRECISION = 0.8  # of an attribute's value on dev, else it is left out
+MIN_TOLD = 15  # dev products a precision is measured on
+SILENT_WEIGHT = 0.3  # of a product whose title says nothing of an attribute, as one that lacks it
+THRESHOLDS = tuple(round(0.4 + 0.02 * i, 2) for i in range(30))
+DECAYS = (1e-4, 1e-3, 1e-2)  # of a classifier's weights
+COLOUR_WEIGHTS = tuple(round(0.1 * i, 1) for i in range(11))
+TYPE_COUNTS, COLOUR_COUNTS, GENDER_COUNTS = (0.0, 0.3, 0.6, 1.0, 2.0), (0.0, 0.1, 0.2, 0.4, 0.8, 1.5), (0.0, 0.1, 0.3)
+CANDIDATES = 200
+GOOD_KEPT = 0.9  # of good first hits, that score 0.5 or more
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Samples and their unit embeddings (N, 256)."""
+
+    samples: Sequence[ItemSample]
+    embeddings: Floats
+
+    def labels(self, name: str) -> NDArray[np.int64]:
+        return np.array([getattr(sample, name) for sample in self.samples], np.int64)
+
+
+def fit_labels(
+    tasks: Tasks,
+    weights: Sequence[float],
+    vocabulary: Vocabulary,
+    train: Embedded,
+    dev: Embedded,
+    moved: Embedded,
+    *,
+    measured: Sequence[Sequence[Colour]],
+) -> tuple[Labels, dict[str, float]]:
+    """Return what embeddings say, and the figures on dev.
+
+    `weights` are those of the embedding's parts, `moved` street views of dev, `measured` what the pixels of dev say.
+    """
+    trained = trained_heads(tasks, weights, vocabulary)
+    heads, figures = {}, {}
+    for name, (field, names) in {
+        "article_type": ("article_type", vocabulary.article_types),
+        "colour": ("base_colour", vocabulary.base_colours),
+        "gender": ("gender", GENDERS),
+    }.items():
+        heads[name], figures[f"{name}_right"] = _best_head(trained[name], names, train, dev, field)
+    attributes = _attributes(train, dev, default_lexicon())
+    labels = Labels(heads["article_type"], heads["colour"], heads["gender"], trained["words"], attributes)
+    colour_weight, figures["first_colour_right"] = _colour_weight(labels, dev, measured)
+    chosen, first_hits = _label_weights(labels, train, dev)
+    figures |= first_hits
+    calibration = _calibration(labels, chosen, vocabulary, train, dev, moved)
+    log.info("weights of labels %s, of colours by the network %s: %s", chosen, colour_weight, figures)
+    return Labels(
+        labels.article_type,
+        labels.colour,
+        labels.gender,
+        labels.words,
+        attributes,
+        colour_weight,
+        chosen,
+        calibration,
+    ), figures
+
+
+# --- classifiers ------------------------------------------------------------------------------------------------------
+
+
+def trained_heads(tasks: Tasks, weights: Sequence[float], vocabulary: Vocabulary) -> dict[str, Head]:
+    """Return the classifiers that trained the network, as functions of the joined embedding."""
+    names = {
+        "type": vocabulary.article_types,
+        "colour_base": vocabulary.base_colours,
+        "gender": GENDERS,
+        "words": vocabulary.words or ("",),
+    }
+    called = {"type": "article_type", "colour_base": "colour"}
+    found = {}
+    for task, matrix in zip(tasks.names, tasks.weights, strict=True):
+        if task in names:
+            part = 1 if task.startswith("colour") else 0
+            start = sum(DIMS[:part])
+            rows = np.zeros((len(matrix), sum(DIMS)), np.float32)
+            unit = F.normalize(matrix.detach(), dim=1).numpy()
+            rows[:, start : start + DIMS[part]] = tasks.SCALE * unit / max(weights[part], 1e-6) ** 0.5
+            found[called.get(task, task)] = Head(tuple(names[task]), rows, np.zeros(len(matrix), np.float32))
+    return found
+
+
+def _best_head(trained: Head, names: Sequence[str], train: Embedded, dev: Embedded, field: str) -> tuple[Head, float]:
+    """Return the classifier that is likeliest right on dev, at the temperature that suits it, and how often it is."""
+    truth, taught = dev.labels(field), train.labels(field)
+    known, shown = truth != UNKNOWN, taught != UNKNOWN
+    best, best_loss = trained, np.inf
+    candidates = [trained]
+    if len(np.unique(taught[shown])) > 1:
+        candidates += [_classifier(train.embeddings[shown], taught[shown], tuple(names), decay) for decay in DECAYS]
+    for head in candidates if known.any() else []:
+        logits = torch.from_numpy(dev.embeddings[known] @ head.weights.T + head.bias)
+        for scale in (0.3, 0.5, 0.7, 1.0, 1.4, 2.0):
+            loss = float(F.cross_entropy(logits * scale, torch.from_numpy(truth[known])))
+            if loss < best_loss:
+                best, best_loss = Head(head.names, head.weights * scale, head.bias * scale), loss
+    right = (dev.embeddings[known] @ best.weights.T + best.bias).argmax(1) == truth[known]
+    return best, round(float(right.mean()), 4) if known.any() else 0.0
+
+
+def _classifier(embeddings: Floats, labels: NDArray[np.int64], names: tuple[str, ...], decay: float) -> Head:
+    """Return a softmax regression."""
+    x, y = torch.from_numpy(embeddings), torch.from_numpy(labels)
+    weight = torch.zeros(len(names), x.shape[1], requires_grad=True)
+    bias = torch.zeros(len(names), requires_grad=True)
+
+    def loss() -> torch.Tensor:
+        return F.cross_entropy(x @ weight.T + bias, y) + decay * weight.square().sum() / len(names)
+
+    _minimise(loss, [weight, bias])
+    return Head(names, weight.detach().numpy(), bias.detach().numpy())
+
+
+def _minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor], steps: int = 60) -> None:
+    optimizer = torch.optim.LBFGS(parameters, max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        value: torch.Tensor = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+
+
+# --- attributes -------------------------------------------------------------------------------------------------------
+
+
+def _attributes(train: Embedded, dev: Embedded, lexicon: Lexicon) -> dict[str, AttributeHead]:
+    """Return the attributes that titles and tags teach, each with the values that are right often enough on dev."""
+    found = {}
+    for name, values in said_values(lexicon).items():
+        taught, truth = (np.array([_said(s, name, values, lexicon) for s in part.samples]) for part in (train, dev))
+        kept, heads = [], []
+        for i, value in enumerate(values):
+            if (taught == i).sum() < MIN_TOLD:
+                continue
+            head = _detector(train.embeddings, taught, i, value)
+            told = _threshold(value, head, dev.embeddings, truth, i, several=(np.unique(taught) >= 0).sum() > 1)
+            if told:
+                kept.append(told)
+                heads.append(head)
+        if kept:
+            weights, bias = np.concatenate([h.weights for h in heads]), np.concatenate([h.bias for h in heads])
+            found[name] = AttributeHead(tuple(kept), Head(tuple(value.name for value in kept), weights, bias))
+    return found
+
+
+def said_values(lexicon: Lexicon) -> dict[str, tuple[str, ...]]:
+    """Return the attributes that a feed may teach and their values."""
+    return {name: tuple(values) for name, values in lexicon.titles.items()} | {"gender": GENDERS}
+
+
+def _said(sample: ItemSample, name: str, values: Sequence[str], lexicon: Lexicon) -> int:
+    """Return which of an attribute's values a sample's row says, UNKNOWN for none or several."""
+    if name == "gender":
+        return sample.gender
+    stems = word_stems(sample.title)
+    text = f" {' '.join(stems)} "
+    tag = dict(sample.tags).get(name)
+    found = {
+        i
+        for i, value in enumerate(values)
+        if tag in lexicon.tags[name].get(value, ())
+        or any(f" {' '.join(word_stems(phrase))} " in text for phrase in lexicon.titles[name][value])
+    }
+    return found.pop() if len(found) == 1 else UNKNOWN
+
+
+def _detector(embeddings: Floats, said: NDArray[np.int64], value: int, name: str) -> Head:
+    """Return a logistic regression of one value against the others and, weighing less, against silence."""
+    x, y = torch.from_numpy(embeddings), torch.from_numpy((said == value).astype(np.float32))
+    counts = torch.from_numpy(np.where(said == UNKNOWN, SILENT_WEIGHT, 1.0).astype(np.float32))
+    weight = torch.zeros(1, x.shape[1], requires_grad=True)
+    bias = torch.zeros(1, requires_grad=True)
+
+    def loss() -> torch.Tensor:
+        each = F.binary_cross_entropy_with_logits(x @ weight[0] + bias, y, weight=counts)
+        return each + 1e-4 * weight.square().sum()
+
+    _minimise(loss, [weight, bias])
+    return Head((name,), weight.detach().numpy(), bias.detach().numpy())
+
+
+def _threshold(
+    name: str, head: Head, embeddings: Floats, truth: NDArray[np.int64], value: int, several: bool
+) -> AttributeValue | None:
+    """Return a value with the lowest probability from which on it is right often enough, None where none is.
+
+    Where rows name several values, a silent one says nothing of being right; where they name one, silence is a no.
+    """
+    probabilities = 1 / (1 + np.exp(-(embeddings @ head.weights[0] + head.bias[0])))
+    judged = truth != UNKNOWN if several else np.ones(len(truth), bool)
+    for threshold in THRESHOLDS:
+        told = (probabilities >= threshold) & judged
+        precision = float((truth[told] == value).mean()) if told.any() else 0.0
+        if told.sum() >= MIN_TOLD and precision >= MIN_PRECISION:
+            return AttributeValue(name, threshold, round(precision, 4), int(told.sum()))
+    return None
+
+
+# --- colours, ranking, scores -----------------------------------------------------------------------------------------
+
+
+def _colour_weight(labels: Labels, dev: Embedded, measured: Sequence[Sequence[Colour]]) -> tuple[float, float]:
+    """Return how much the head's colours count beside the pixels', and how often the first colour is then right."""
+    truth = dev.labels("base_colour")
+    best, best_right = 0.0, -1.0
+    for weight in COLOUR_WEIGHTS:
+        trial = Labels(labels.article_type, labels.colour, labels.gender, labels.words, colour_weight=weight)
+        named = [trial.colours(e, own)[0].name for e, own in zip(dev.embeddings, measured, strict=True)]
+        right = [name == labels.colour.names[t] for name, t in zip(named, truth, strict=True) if t != UNKNOWN]
+        share = float(np.mean(right)) if right else 0.0
+        if share > best_right:
+            best, best_right = weight, share
+    return best, round(best_right, 4)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """Queries' nearest products of their category: distances, and how unlikely their labels are for the query."""
+
+    distances: Floats  # (Q, K)
+    unlikely: tuple[Floats, Floats, Floats]  # of article type, colour, gender; (Q, K)
+    rows: NDArray[np.int64]  # (Q, K) of the gallery
+
+    def order(self, weights: LabelWeights) -> Floats:
+        """Return (Q, K) distances as ranking sees them."""
+        type_, colour, gender = self.unlikely
+        extra = weights.article_type * type_ + weights.colour * colour + weights.gender * gender
+        return np.asarray(self.distances * (1 + extra), np.float32)
+
+
+def rank_within(labels: Labels, gallery: Embedded, queries: Embedded, most: float = LabelWeights().most) -> Ranked:
+    """Return each query's `CANDIDATES` nearest products of its category, as `likeness.rank_hits` sees them."""
+    cosines = queries.embeddings @ gallery.embeddings.T
+    cosines -= 4.0 * (queries.labels("category")[:, None] != gallery.labels("category")[None])
+    k = min(CANDIDATES, len(gallery.samples))
+    rows = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+    distances = 1 - np.clip(np.take_along_axis(cosines, rows, 1), -3, 1)
+    unlikely = tuple(
+        _unlikely(head, queries.embeddings, gallery.labels(field)[rows], most)
+        for head, field in (
+            (labels.article_type, "article_type"),
+            (labels.colour, "base_colour"),
+            (labels.gender, "gender"),
+        )
+    )
+    return Ranked(distances.astype(np.float32), (unlikely[0], unlikely[1], unlikely[2]), rows)
+
+
+def _unlikely(head: Head, embeddings: Floats, said: NDArray[np.int64], most: float) -> Floats:
+    """Return (Q, K) how many nats less likely what rows say is than the likeliest; for silence what is expected."""
+    logits = embeddings @ head.weights.T + head.bias
+    logs = logits - logits.max(1, keepdims=True)
+    behind = np.minimum(-logs, most)  # (Q, C)
+    shares = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
+    expected = (shares * behind).sum(1, keepdims=True)
+    found = np.take_along_axis(behind, np.maximum(said, 0), 1)
+    return np.asarray(np.where(said == UNKNOWN, expected, found), np.float32)
+
+
+def _label_weights(labels: Labels, gallery: Embedded, queries: Embedded) -> tuple[LabelWeights, dict[str, float]]:
+    """Return the weights with which the first hit is right most often, by article type, colour and both."""
+    best, figures = LabelWeights(), dict[str, float]()
+    if not len(queries.samples):
+        return best, figures
+    ranked = rank_within(labels, gallery, queries)
+    types, colours = gallery.labels("article_type"), gallery.labels("base_colour")
+    own_types, own_colours = queries.labels("article_type"), queries.labels("base_colour")
+    for counts in itertools.product(TYPE_COUNTS, COLOUR_COUNTS, GENDER_COUNTS):
+        weights = LabelWeights(*counts)
+        first = np.take_along_axis(ranked.rows, ranked.order(weights).argmin(1)[:, None], 1)[:, 0]
+        right_type, right_colour = types[first] == own_types, colours[first] == own_colours
+        both = right_type & right_colour
+        found = {"first_type": right_type, "first_colour": right_colour, "first_both": both}
+        trial = {name: round(float(right.mean()), 4) for name, right in found.items()}
+        if not any(counts):
+            figures = {f"{name}_unweighted": share for name, share in trial.items()} | trial
+        elif sum(trial.values()) > sum(figures[name] for name in trial):
+            best, figures = weights, figures | trial
+    return best, figures
+
+
+def _calibration(
+    labels: Labels,
+    weights: LabelWeights,
+    vocabulary: Vocabulary,
+    gallery: Embedded,
+    dev: Embedded,
+    moved: Embedded,
+) -> Calibration:
+    """Return the distances that `GOOD_KEPT` of good first hits don't exceed, by category.
+
+    Good is a first hit of the query's article type; queries are shop views and street views alike.
+    """
+    good: dict[int, list[float]] = {}
+    types = gallery.labels("article_type")
+    for queries in (dev, moved) if len(dev.samples) else ():
+        ranked = rank_within(labels, gallery, queries)
+        order = ranked.order(weights)
+        place = order.argmin(1)
+        first = np.take_along_axis(ranked.rows, place[:, None], 1)[:, 0]
+        nearest = np.take_along_axis(order, place[:, None], 1)[:, 0]
+        for sample, row, distance in zip(queries.samples, first, nearest, strict=True):
+            if types[row] == sample.article_type:
+                good.setdefault(sample.category, []).append(float(distance))
+    every = [distance for distances in good.values() for distance in distances]
+    if not every:
+        return Calibration()
+    overall = float(np.quantile(every, GOOD_KEPT))
+    half: Mapping[str, float] = {
+        vocabulary.categories[category]: round(float(np.quantile(distances, GOOD_KEPT)), 5)
+        for category, distances in sorted(good.items())
+        if category != UNKNOWN and len(distances) >= MIN_TOLD
+    }
+    return Calibration(half, round(overall, 5), 0.5)
