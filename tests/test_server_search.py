@@ -178,3 +178,39 @@ def test_rules_that_can_not_be_are_422(client, body, field):
 
 def test_a_search_takes_no_rules_of_its_own(client):
     assert is_problem(search(client, rules=PIN), 422, "rules")
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_words_find_products_page_by_page(client):
+    first = client.get("/v1/search", params={"words": "trousers", "k": 2, "facets": "category"}).json()
+    assert [hit["category"] for hit in first["hits"]] == ["trousers"] * 2 and first["search_id"]
+    assert first["facets"][0]["field"] == "category"
+    rest = client.get("/v1/search", params={"words": "trousers", "k": 2, "cursor": first["next_cursor"]}).json()
+    longer = client.get("/v1/search", params={"words": "trousers", "k": 4}).json()
+    assert first["hits"] + rest["hits"] == longer["hits"]
+    cheap = client.get("/v1/search", params={"words": "trousers", "where": "price<20"}).json()
+    assert cheap["hits"] and all(hit["price"] < 20 for hit in cheap["hits"])
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({}, "words"),
+        ({"words": " "}, "words"),
+        ({"words": "x" * 501}, "words"),
+        ({"words": "red", "category": "sock"}, "category"),
+        ({"words": "red", "cursor": "nonsense"}, "cursor"),
+        ({"words": "red", "facets": "bogus"}, "facets"),
+    ],
+)
+def test_words_that_ask_for_nothing_are_422(client, params, field):
+    assert is_problem(client.get("/v1/search", params=params), 422, field)
+
+
+def test_words_beside_a_photo_choose_the_item_and_alone_have_a_route_of_their_own(client):
+    (item,) = search(client, words="the bag").json()["items"]
+    assert item["category"] == "bag"
+    refused = client.post("/v1/search", json={"words": "red shirt"})
+    assert is_problem(refused, 422, "photo") and "GET /v1/search?words=" in refused.json()["detail"]

@@ -79,13 +79,17 @@ class Client:
         facets: Sequence[str] = (),
         shop: str | None = None,
         keep: bool = False,
+        words: str | None = None,
         cursor: str | None = None,
     ) -> Photo:
-        """Return a photo's items with their hits. The photo is one of `photo`, `url`, `image_id` and `product_id`."""
+        """Return a photo's items with their hits. The photo is one of `photo`, `url`, `image_id` and `product_id`.
+
+        `words` say what should be otherwise: "like this but red".
+        """
         fields: Json = {"url": url, "image_id": image_id, "product_id": product_id, "k": k}
         fields |= {"category": category, "box": box}
         fields |= {"whole": whole, "where": tuple(where), "min_score": min_score, "facets": tuple(facets)}
-        fields |= {"shop": shop, "keep": keep, "cursor": cursor}
+        fields |= {"shop": shop, "keep": keep, "words": words, "cursor": cursor}
         return read(Photo, self._send_photo("/v1/search", photo, fields))
 
     def next_page(self, image_id: str, item: Item, *, k: int = 24, where: Sequence[str] = ()) -> Item | None:
@@ -93,6 +97,21 @@ class Client:
         if item.next_cursor is None:
             return None
         return self.search(image_id=image_id, cursor=item.next_cursor, k=k, where=where).items[0]
+
+    def search_words(
+        self,
+        words: str,
+        *,
+        k: int = 24,
+        category: str | None = None,
+        where: Sequence[str] = (),
+        min_score: float | None = None,
+        shop: str | None = None,
+    ) -> list[Hit]:
+        """Return the products that say the words, or look like them."""
+        params = {"words": words, "k": k, "category": category, "where": list(where)}
+        params |= {"min_score": min_score, "shop": shop}
+        return [read(Hit, hit) for hit in self._ask("GET", "/v1/search", params=params)["hits"]]
 
     def detect(
         self,

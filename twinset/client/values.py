@@ -48,6 +48,8 @@ class Hit:
     variants: int = 1
     rule: str | None = None
     colours: tuple[Colour, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    why: Json | None = None  # what it and the item asked for have in common
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Item:
     colours: tuple[Colour, ...] = ()
     hits: tuple[Hit, ...] = ()
     facets: tuple[Facet, ...] = ()
+    close_enough: bool | None = None  # False: the shop carries nothing like it
     next_cursor: str | None = None
     hits_before: tuple[Hit, ...] = ()  # of a preview: by the rules that are kept
 

@@ -22,6 +22,7 @@ from twinset.server.routes_products import add_product_routes
 from twinset.server.routes_rules import add_rule_routes
 from twinset.server.routes_search import add_search_routes
 from twinset.server.routes_service import add_service_routes
+from twinset.server.routes_words import add_words_routes
 from twinset.server.schemas import Problem
 from twinset.server.settings import ServerSettings
 from twinset.shop import Shop
@@ -59,6 +60,7 @@ def create_app(open_engine: Callable[[], Shop], settings: ServerSettings | None 
     app.add_middleware(Surround, state=app.state)
     add_service_routes(app)
     add_search_routes(app)
+    add_words_routes(app)
     add_facet_routes(app)
     add_product_routes(app)
     add_rule_routes(app)

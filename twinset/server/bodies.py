@@ -23,6 +23,7 @@ _SEARCH = {
         "description": "Conditions such as price<50, all of which must hold.",
         "example": ["price<50", "colour=blue"],
     },
+    "words": {**_TEXT, "description": "What should be otherwise.", "example": "like this but red"},
     "min_score": {"type": "number", "minimum": 0, "maximum": 1, "description": "Leave out hits less alike."},
     "facets": {
         "type": "array",

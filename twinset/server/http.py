@@ -57,3 +57,11 @@ def read_cursor(text: str | None, *kinds: type) -> list[Any] | None:
     except (binascii.Error, ValueError, RecursionError):
         pass
     raise wrong("cursor", "the next_cursor of an answer", text)
+
+
+def offset_of(cursor: str | None, limit: int) -> int:
+    """Return the place in a list of hits that a cursor names, 0 for none. Raises UsageError for one that isn't ours."""
+    (offset,) = read_cursor(cursor, int) or [0]
+    if cursor and not 0 < offset < limit:
+        raise wrong("cursor", "the next_cursor of an answer", str(offset))
+    return int(offset)

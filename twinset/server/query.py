@@ -27,6 +27,7 @@ class Query:
     shop: str | None  # None: all shops
     min_score: float
     facets: tuple[str, ...]  # fields to count hits by
+    words: str  # what should be otherwise: like this but red
     keep: bool  # hold the photo
 
     @property
@@ -58,6 +59,7 @@ def read_query(form: PhotoForm, caller: Caller) -> Query:
         shop=shop_of(form.text("shop"), caller),
         min_score=form.share("min_score") or 0.0,
         facets=words_of(form.fields.get("facets", [])),
+        words=form.text("words") or "",
         keep=form.flag("keep"),
     )
 

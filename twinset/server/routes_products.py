@@ -14,7 +14,7 @@ from twinset.hits import Wanted, similar_page
 from twinset.server.access import admit
 from twinset.server.bodies import BULK_BODY, PRODUCT_BODY
 from twinset.server.engine import Loaded, engine_of
-from twinset.server.http import json_answer, json_bytes, read_cursor, tagged, tagged_bytes, write_cursor
+from twinset.server.http import json_answer, json_bytes, offset_of, read_cursor, tagged, tagged_bytes, write_cursor
 from twinset.server.intake import check_row, failed_json, rows_of
 from twinset.server.query import MAX_DEPTH, MAX_K
 from twinset.server.routes_jobs import job_json
@@ -84,8 +84,7 @@ def _add_reading(app: FastAPI) -> None:
         """The products most like one of the shop's, page by page."""
         engine, caller = engine_of(request), admit(request, "search")
         name = caller.shop_for(shop)
-        place = read_cursor(cursor, int)
-        wanted = Wanted(k, wrong_place(place[0]) if place else 0, min_score, where, name)
+        wanted = Wanted(k, offset_of(cursor, MAX_DEPTH), min_score, where, name)
         page = await engine.run(lambda opened: similar_page(opened.store, Key(name, product_id), wanted))
         hits = [hit_answer(hit, engine.ready(), caller) for hit in page.hits]
         after = page.next_offset if page.next_offset and page.next_offset < MAX_DEPTH else None
@@ -191,13 +190,6 @@ def _add_writing(app: FastAPI) -> None:
             job = await asyncio.to_thread(engine.ready().jobs.add, rows, name)
         write_down(request, caller, "product.bulk", job.id, 202, rows=len(rows))
         return json_answer(json_bytes(job_json(job)), 202, {"Location": f"/v1/jobs/{job.id}"})
-
-
-def wrong_place(start: int) -> int:
-    """Return a cursor's place in a list of hits. Raises UsageError for one that isn't ours."""
-    if not 0 < start < MAX_DEPTH:
-        raise wrong("cursor", "the next_cursor of an answer", str(start))
-    return start
 
 
 def _upsert_one(loaded: Loaded, row: dict[str, Any]) -> None:

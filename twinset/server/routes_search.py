@@ -95,6 +95,7 @@ def search_photo(shop: Shop, image: Image, query: Query, rules: Rules | None = N
         offset=query.offset,
         facets=query.facets,
         rules=rules,
+        words=query.words,
     )
 
 
@@ -105,6 +106,8 @@ def item_answer(item: FoundItem, query: Query, loaded: Loaded, caller: Caller) -
         "next_offset": item.next_offset,
         "next_cursor": next_place(query, item),
     }
+    if item.close_from is not None:
+        answer |= {"close_enough": item.close_enough, "close_from": item.close_from}
     return answer | ({"facets": [facet_json(facet) for facet in item.facets]} if query.facets else {})
 
 

@@ -12,6 +12,13 @@ class ColourAnswer(BaseModel):
     share: float = Field(description="Of the item's pixels, 0 to 1.", examples=[0.71])
 
 
+class WhyAnswer(BaseModel):
+    same_category: bool
+    colour_distance: float = Field(description="The share of their colours that the two don't have in common.")
+    shared: dict[str, str] = Field(description="Attributes both have.")
+    different: dict[str, list[str]] = Field(description="Attribute: the item's value, the hit's.")
+
+
 class HitAnswer(BaseModel):
     product_id: str = Field(examples=["1563"])
     score: float = Field(description="0 to 1, 1 for the same picture.", examples=[0.87])
@@ -29,6 +36,8 @@ class HitAnswer(BaseModel):
     in_stock: bool = Field(True, description="One of its group is.")
     variants: int = Field(1, description="Products of its group that this hit stands for.")
     rule: str | None = Field(None, description="That gave it its place: pinned, boosted or buried.")
+    attributes: dict[str, str] = Field({}, examples=[{"gender": "women"}])
+    why: WhyAnswer | None = None
 
 
 class FacetValueAnswer(BaseModel):
@@ -61,6 +70,8 @@ class DetectedItem(BaseModel):
 class SearchedItem(DetectedItem):
     hits: list[HitAnswer]
     facets: list[FacetAnswer] = Field([], description="Of the fields that were asked for.")
+    close_enough: bool | None = Field(None, description="False: the shop carries nothing like it.")
+    close_from: float | None = Field(None, description="The score from which a hit is close enough.")
     next_offset: int | None = Field(None, description="How many hits come before the next page.")
     next_cursor: str | None = Field(None, description="With the same photo: this item's next hits. None on the last.")
 
@@ -92,6 +103,14 @@ class PreviewAnswer(BaseModel):
     width: int
     height: int
     items: list[PreviewItem]
+
+
+class WordsAnswer(BaseModel):
+    words: str = Field(examples=["red striped shirt"])
+    search_id: str = ""
+    hits: list[HitAnswer]
+    facets: list[FacetAnswer] = []
+    next_cursor: str | None = None
 
 
 class RulesAnswer(BaseModel):

@@ -20,7 +20,7 @@ MAX_FIELD_BYTES = 8 * 1024
 MAX_FIELDS = 64
 FIELDS = (
     *("url", "image_id", "product_id", "keep", "k", "cursor", "category", "box", "whole", "where"),
-    *("min_score", "facets", "shop", "rules"),
+    *("min_score", "facets", "shop", "words", "rules"),
 )
 BODY_S = 60.0  # a body may take to arrive
 
@@ -204,6 +204,8 @@ def _form(photos: list[bytes], fields: dict[str, list[str]]) -> PhotoForm:
     form = PhotoForm(fields=fields)
     named = {name: form.text(name) for name in ("url", "image_id", "product_id")}
     given = ["photo"] * len(photos) + [name for name, value in named.items() if value is not None]
+    if not given and form.text("words"):
+        raise wrong("photo", "a photo beside words; GET /v1/search?words=... searches by words alone", "none")
     if len(given) != 1:
         raise wrong(
             "photo", "exactly one of photo (a file), url, image_id and product_id", " and ".join(given) or "none"
