@@ -39,6 +39,7 @@ STATUS: tuple[tuple[type[TwinsetError], int], ...] = (
 _EXPECTED_FOUND = re.compile(r"expected (?P<expected>.+?)[,;] found:? (?P<found>.+?)(?:; |$)")
 _NAMED = re.compile(r"(image_id|job|event|key)\b")
 RETRY_AFTER_S = 1
+MAX_DETAIL, MAX_QUOTED = 1000, 400  # characters: a request is quoted, not sent back
 
 
 class Busy(Exception):
@@ -75,10 +76,15 @@ def problem(
 ) -> JSONResponse:
     """Return a problem document."""
     body: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    body |= {"detail": detail, "errors": errors or []}
+    quoted = [{name: _short(text, MAX_QUOTED) for name, text in entry.items()} for entry in errors or []]
+    body |= {"detail": _short(detail, MAX_DETAIL), "errors": quoted}
     if status == 503:
         headers = {"Retry-After": str(RETRY_AFTER_S), **(headers or {})}
     return _ProblemResponse(body, status, headers)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def error_entry(exc: TwinsetError, field: str) -> dict[str, str]:
