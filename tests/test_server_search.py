@@ -184,13 +184,13 @@ def test_a_search_takes_no_rules_of_its_own(client):
 
 
 def test_words_find_products_page_by_page(client):
-    first = client.get("/v1/search", params={"words": "trousers", "k": 2, "facets": "category"}).json()
+    first = client.get("/v1/search/words", params={"words": "trousers", "k": 2, "facets": "category"}).json()
     assert [hit["category"] for hit in first["hits"]] == ["trousers"] * 2 and first["search_id"]
     assert first["facets"][0]["field"] == "category"
-    rest = client.get("/v1/search", params={"words": "trousers", "k": 2, "cursor": first["next_cursor"]}).json()
-    longer = client.get("/v1/search", params={"words": "trousers", "k": 4}).json()
+    rest = client.get("/v1/search/words", params={"words": "trousers", "k": 2, "cursor": first["next_cursor"]}).json()
+    longer = client.get("/v1/search/words", params={"words": "trousers", "k": 4}).json()
     assert first["hits"] + rest["hits"] == longer["hits"]
-    cheap = client.get("/v1/search", params={"words": "trousers", "where": "price<20"}).json()
+    cheap = client.get("/v1/search/words", params={"words": "trousers", "where": "price<20"}).json()
     assert cheap["hits"] and all(hit["price"] < 20 for hit in cheap["hits"])
 
 
@@ -206,11 +206,11 @@ def test_words_find_products_page_by_page(client):
     ],
 )
 def test_words_that_ask_for_nothing_are_422(client, params, field):
-    assert is_problem(client.get("/v1/search", params=params), 422, field)
+    assert is_problem(client.get("/v1/search/words", params=params), 422, field)
 
 
 def test_words_beside_a_photo_choose_the_item_and_alone_have_a_route_of_their_own(client):
     (item,) = search(client, words="the bag").json()["items"]
     assert item["category"] == "bag"
     refused = client.post("/v1/search", json={"words": "red shirt"})
-    assert is_problem(refused, 422, "photo") and "GET /v1/search?words=" in refused.json()["detail"]
+    assert is_problem(refused, 422, "photo") and "GET /v1/search/words?words=" in refused.json()["detail"]

@@ -111,7 +111,7 @@ class Client:
         """Return the products that say the words, or look like them."""
         params = {"words": words, "k": k, "category": category, "where": list(where)}
         params |= {"min_score": min_score, "shop": shop}
-        return [read(Hit, hit) for hit in self._ask("GET", "/v1/search", params=params)["hits"]]
+        return [read(Hit, hit) for hit in self._ask("GET", "/v1/search/words", params=params)["hits"]]
 
     def detect(
         self,

@@ -22,9 +22,9 @@ MAX_WORDS = 500  # characters
 
 
 def add_words_routes(app: FastAPI) -> None:
-    """Add GET /v1/search."""
+    """Add GET /v1/search/words."""
 
-    @app.get("/v1/search", tags=["search"], response_model=WordsAnswer, responses=problems(422, 503))
+    @app.get("/v1/search/words", tags=["search"], response_model=WordsAnswer, responses=problems(422, 503))
     async def search_words(
         request: Request,
         words: str = Query(max_length=MAX_WORDS, examples=["red striped shirt"]),

@@ -205,7 +205,7 @@ def _form(photos: list[bytes], fields: dict[str, list[str]]) -> PhotoForm:
     named = {name: form.text(name) for name in ("url", "image_id", "product_id")}
     given = ["photo"] * len(photos) + [name for name, value in named.items() if value is not None]
     if not given and form.text("words"):
-        raise wrong("photo", "a photo beside words; GET /v1/search?words=... searches by words alone", "none")
+        raise wrong("photo", "a photo beside words; GET /v1/search/words?words=... searches by words alone", "none")
     if len(given) != 1:
         raise wrong(
             "photo", "exactly one of photo (a file), url, image_id and product_id", " and ".join(given) or "none"
