@@ -10,6 +10,7 @@ from fakes import FakeModels, draw_item, draw_photo, draw_product, make_feed, sa
 from numpy.typing import NDArray
 
 from twinset.data.feed import Feed, read_feed
+from twinset.describe.labels import Head, Labels, LabelWeights
 from twinset.errors import UsageError
 from twinset.evaluate import retrieval
 from twinset.evaluate.baselines import imagenet_features, lab_histograms
@@ -118,6 +119,38 @@ def test_retrieval_figures_are_those_worked_out_by_hand(shop):
     assert figures.colour_at_10 == pytest.approx((2 / 5 + 0) / 2)
     ideal = 5 + 2 / np.log2(3) + 1 / 2
     assert figures.ndcg_at_10 == pytest.approx((5 + 1 / np.log2(3) + 2 / 2) / ideal / 2)
+
+
+def test_a_model_with_labels_ranks_by_them_and_stands_beside_its_vectors(shop):
+    models = FakeModels()
+    dimensions = np.zeros((1, 256), np.float32)
+
+    def says(*names: str) -> Head:
+        logits = np.arange(len(names), 0, -1, dtype=np.float32)  # the first is likeliest, whatever the picture
+        return Head(names, np.repeat(dimensions, len(names), 0), logits)
+
+    types = says("Shirts", "Tshirts", "Backpacks", "Handbags")
+    models.labels = Labels(types, says("red", "blue"), says("men"), says("tee"), weights=LabelWeights(100.0))
+    figures = evaluate_retrieval(shop, models, baselines=False)
+    assert list(figures.encoders) == ["fake", "fake, vectors alone"]
+    assert figures.encoders["fake, vectors alone"].type_at_1 == 0.5
+    assert figures.encoders["fake"].type_at_1 == 0  # 12, the shirt, first
+    assert figures.worst[-1].hits[0].product_id == "12"
+    assert figures.rejection is not None and figures.rejection.rejected.keys() == set()
+    assert figures.rejection.kept[0] in (0, 1)
+    assert json.loads(json.dumps(figures.as_json()))["words"]["title_at_10"] == 1
+
+
+def test_slices_are_of_queries_that_are_alike(shop):
+    slices = evaluate_retrieval(shop, FakeModels(), baselines=False).slices
+    assert (slices["men's"].n, slices["alone or laid flat"].n, slices["Western wear"].n) == (1, 2, 2)
+    assert "women's" not in slices and "on a model and others" not in slices
+    assert slices["men's"].gender_at_1 == 1
+
+
+def test_titles_find_their_products(shop):
+    words = evaluate_retrieval(shop, FakeModels(), baselines=False).words
+    assert (words.n, words.title_at_10, words.pictures_alone_at_10) == (2, 1, None)
 
 
 def test_every_product_finds_itself(shop):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from twinset.cli_base import (
     threads_option,
 )
 from twinset.cli_labelled import labelled_options, read_labelled
+
+if TYPE_CHECKING:
+    from twinset.types import Image
 
 common_options = (strict_option, model_option, threads_option, json_option, html_option)
 two_threads_option = click.option(
@@ -111,10 +114,12 @@ def packshots(
 @evaluate.command("retrieval")
 @click.argument("feed", type=FILE)
 @click.option("--no-baselines", is_flag=True, help="Leave out ImageNet features and the colour histogram.")
+@click.option("--ccp", type=FOLDER, help="Street photos to put products on: synthetic views are looked for too.")
 @options(*common_options)
 def retrieval(
     feed: Path,
     no_baselines: bool,
+    ccp: Path | None,
     strict: bool,
     model: str,
     threads: int | None,
@@ -134,7 +139,7 @@ def retrieval(
     rows = read_rows(feed, strict)
     with terminal_progress("embedding") as progress:
         progress.start(len(rows.products))
-        figures = evaluate_retrieval(rows, models, not no_baselines, progress.advance)
+        figures = evaluate_retrieval(rows, models, not no_baselines, _scenes(ccp) if ccp else None, progress.advance)
     if html:
         report.write_retrieval(html, figures)
     for problem in figures.unread:
@@ -142,6 +147,19 @@ def retrieval(
     show_figures(figures.as_json(), *report.retrieval_table(figures), as_json)
     if not as_json:
         click.echo(f"found itself first: {figures.self_found:.4f} of {figures.products} products")
+        for line in report.likeness_lines(figures):
+            click.echo(line)
+
+
+def _scenes(ccp: Path) -> "list[Image]":
+    """Return parts of street photos as backgrounds."""
+    import numpy as np
+
+    from twinset.data.ccp import read_ccp
+    from twinset.describe.samples import backgrounds
+    from twinset.taxonomy import default_taxonomy
+
+    return backgrounds(read_ccp(ccp, "val", default_taxonomy(), False).images, 100, np.random.default_rng(0))
 
 
 @click.group()

@@ -1,16 +1,27 @@
-"""The `twinset evaluate` commands that judge how items are described: same-item."""
+"""The `twinset evaluate` commands that judge how items are described: same-item, colours."""
 
 from pathlib import Path
 
 import click
 
-from twinset.cli_base import FILE, FOLDER, html_option, json_option, model_option, options, threads_option
+from twinset.cli_base import (
+    FILE,
+    FOLDER,
+    html_option,
+    json_option,
+    model_option,
+    options,
+    read_rows,
+    strict_option,
+    threads_option,
+)
 from twinset.cli_evaluate import show_figures
 
 
 def add_item_commands(group: click.Group) -> None:
     """Add the commands to `twinset evaluate`."""
     group.add_command(same_item)
+    group.add_command(colours)
 
 
 @click.command("same-item")
@@ -38,3 +49,29 @@ def same_item(
     if html:
         report_items.write_same_item(html, folder, figures)
     show_figures(figures.as_json(), *report_items.same_item_table(figures), as_json)
+
+
+@click.command("colours")
+@click.argument("feed", type=FILE)
+@options(strict_option, model_option, threads_option, json_option, html_option)
+def colours(feed: Path, strict: bool, model: str, threads: int | None, as_json: bool, html: Path | None) -> None:
+    """Print how often an item's colour and attributes are what its feed says, for products whose id ends in 0.
+
+    Example: twinset evaluate colours products.csv --html colours.html
+    """
+    from twinset.cli_progress import terminal_progress
+    from twinset.evaluate import report_items
+    from twinset.evaluate.colours import evaluate_colours
+    from twinset.evaluate.shots import is_validation
+    from twinset.models import load_models
+
+    models = load_models(model, threads)
+    rows = read_rows(feed, strict)
+    with terminal_progress("describing") as progress:
+        progress.start(sum(map(is_validation, rows.products)))
+        figures = evaluate_colours(rows, models, progress.advance)
+    if html:
+        report_items.write_colours(html, figures)
+    for problem in figures.unread:
+        click.echo(problem, err=True)
+    show_figures(figures.as_json(), *report_items.colour_table(figures), as_json)

@@ -122,7 +122,7 @@ def catalogue_samples(
         mask = item_mask(image) if alone else None
         colour = product.tags.get("colour", "")
         base = taxonomy.base_colour(colour) if colour else None
-        pixels, moved, cut_mask = _cut(image, box, mask)
+        pixels, moved, cut_mask = cut_sample(image, box, mask)
         return ItemSample(
             pixels,
             moved,
@@ -155,7 +155,7 @@ def street_samples(
         for box, label in zip(image.boxes, image.labels, strict=True):
             x1, y1, x2, y2 = (float(side) for side in box)
             if min(x2 - x1, y2 - y1) >= MIN_SIDE and label in vocabulary.categories:
-                cut, moved, mask = _cut(pixels, (x1, y1, x2, y2), masked.get(label))
+                cut, moved, mask = cut_sample(pixels, (x1, y1, x2, y2), masked.get(label))
                 samples.append(ItemSample(cut, moved, mask, category=vocabulary.categories.index(label)))
         return samples
 
@@ -188,7 +188,7 @@ def backgrounds(images: Sequence[LabelledImage], count: int, rng: np.random.Gene
     return found
 
 
-def _cut(
+def cut_sample(
     image: Image, box: Box, mask: NDArray[np.bool_] | None, margin: float = 0.25
 ) -> tuple[Image, Box, NDArray[np.bool_] | None]:
     """Return the picture around a box, the box in it, and the mask cut alike; at most 256 pixels a side."""

@@ -59,10 +59,32 @@ def retrieval_table(figures: RetrievalFigures) -> tuple[Row, list[Row]]:
     names = EncoderFigures.__slots__
     rows: list[Row] = [
         (name + note, *(getattr(encoder, field) for field in names))
-        for note, encoders in (("", figures.encoders), (", within category", figures.within_category))
+        for note, encoders in (
+            ("", figures.encoders),
+            (", within category", figures.within_category),
+            (" (within category)", figures.slices),
+        )
         for name, encoder in encoders.items()
     ]
     return ("encoder", *(field.replace("_", " ") for field in names)), rows
+
+
+def likeness_lines(figures: RetrievalFigures) -> list[str]:
+    """Return, in words, how often titles find their products, nothing is close enough, and views find their product."""
+    lines = [f"title finds its product in the first ten: {figures.words.title_at_10:.3f} of {figures.words.n}"]
+    if figures.words.pictures_alone_at_10 is not None:
+        lines.append(f"by pictures alone: {figures.words.pictures_alone_at_10:.3f}")
+    if figures.street_like:
+        one, ten = figures.street_like
+        lines.append(f"synthetic street-like views find their product: first {one:.3f}, in the first ten {ten:.3f}")
+    if figures.rejection:
+        place = figures.rejection.thresholds.index(figures.rejection.at)
+        lines.append(f"at {figures.rejection.at} good queries kept: {figures.rejection.kept[place]:.3f}")
+        lines += [
+            f"  {name} taken out: nothing close enough for {shares[place]:.3f} of {figures.rejection.queries[name]}"
+            for name, shares in figures.rejection.rejected.items()
+        ]
+    return lines
 
 
 def write_detection(file: Path, figures: DetectionFigures, categories: Sequence[str]) -> None:
@@ -74,18 +96,20 @@ def write_detection(file: Path, figures: DetectionFigures, categories: Sequence[
     write_page(
         file,
         "Detector",
-        [table_html(*detection_table(figures)), _confusion(figures.confusion), note, _pictures(pictures)],
+        [table_html(*detection_table(figures)), confusion_html(figures.confusion), note, _pictures(pictures)],
     )
 
 
 def write_packshots(file: Path, figures: PackshotFigures) -> None:
     """Write the figures and products whose best detection has another category."""
     pictures = [
-        _product(product, f"{product.category}, found {best}: {product.title}")
+        product_html(product, f"{product.category}, found {best}: {product.title}")
         for product, best in figures.wrong[: 2 * MOST]
     ]
     write_page(
-        file, "Packshots", [table_html(*packshot_table(figures)), _confusion(figures.confusion), _pictures(pictures)]
+        file,
+        "Packshots",
+        [table_html(*packshot_table(figures)), confusion_html(figures.confusion), _pictures(pictures)],
     )
 
 
@@ -93,7 +117,7 @@ def write_retrieval(file: Path, figures: RetrievalFigures) -> None:
     """Write the figures and the queries whose first hits are least like them."""
     rows = []
     for example in figures.worst:
-        shown = [_product(product, _caption(product)) for product in (example.query, *example.hits)]
+        shown = [product_html(product, _caption(product)) for product in (example.query, *example.hits)]
         rows.append(f'<div class="row">{"".join(shown)}</div>')
     write_page(
         file,
@@ -140,7 +164,8 @@ def _drawn(failure: Failure, categories: Sequence[str]) -> Image:
     return np.asarray(picture)
 
 
-def _product(product: Product, caption: str) -> str:
+def product_html(product: Product, caption: str) -> str:
+    """Return a product's picture, or its caption alone where that can't be read."""
     try:
         return picture(read_image(Path(product.images[0])), PRODUCT_SIDE, caption)
     except DataError:
@@ -169,7 +194,8 @@ def table_html(header: Row, rows: Iterable[Row]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _confusion(confusion: dict[str, dict[str, int]]) -> str:
+def confusion_html(confusion: dict[str, dict[str, int]]) -> str:
+    """Return a table of what was found by what is true."""
     columns = sorted({name for row in confusion.values() for name in row})
     rows = [(name, *(row.get(column, "") for column in columns)) for name, row in confusion.items()]
     return "<h2>True category by what was found</h2>" + table_html(("", *columns), rows)

@@ -1,9 +1,19 @@
-"""Tables and pages of the evaluations of descriptions: same-item."""
+"""Tables and pages of the evaluations of descriptions: same-item, colours."""
 
 from pathlib import Path
 
 from twinset.errors import DataError
-from twinset.evaluate.report import PRODUCT_SIDE, Row, picture, table_html, write_page
+from twinset.evaluate.colours import ColourFigures
+from twinset.evaluate.report import (
+    MOST,
+    PRODUCT_SIDE,
+    Row,
+    confusion_html,
+    picture,
+    product_html,
+    table_html,
+    write_page,
+)
 from twinset.evaluate.same_item import SameItemFigures
 from twinset.images import read_image
 
@@ -45,3 +55,22 @@ def _photo(folder: Path, image: str, caption: str) -> str:
         return picture(read_image(folder / image), PRODUCT_SIDE, f"{caption} {image}".strip())
     except DataError:
         return ""
+
+
+def colour_table(figures: ColourFigures) -> tuple[Row, list[Row]]:
+    """Return the header and the rows of the figures: one a colour, then the attributes that are told."""
+    rows: list[Row] = [("first colour right", figures.n, figures.right)]
+    rows.append(("right among the colours", figures.n, figures.right_among))
+    rows += [(f"  {name}", share.n, share.right) for name, share in figures.per_colour.items()]
+    rows += [(name, share.n, share.right) for name, share in figures.attributes.items()]
+    return ("", "products", "right"), rows
+
+
+def write_colours(file: Path, figures: ColourFigures) -> None:
+    """Write the figures and products whose first colour is not the feed's."""
+    pictures = [
+        product_html(product, f"{product.tags.get('colour', '')}, named {found}: {product.title}")
+        for product, found in figures.wrong[: 2 * MOST]
+    ]
+    shown = f'<div class="pictures">{"".join(pictures)}</div>'
+    write_page(file, "Colours", [table_html(*colour_table(figures)), confusion_html(figures.confusion), shown])

@@ -8,7 +8,7 @@ describe; the baselines see the same crops.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,21 @@ from twinset.data.background import item_box
 from twinset.data.feed import Feed
 from twinset.errors import UsageError
 from twinset.evaluate.baselines import Embed, imagenet_features, lab_histograms
+from twinset.evaluate.likeness import (
+    Described,
+    Rejection,
+    WordFigures,
+    find_by_words,
+    ranked_rows,
+    reject,
+    street_like_recall,
+)
 from twinset.evaluate.shots import is_validation, read_shots
 from twinset.images import crop
 from twinset.indexing import describe_products
 from twinset.models import Models
 from twinset.taxonomy import Taxonomy
-from twinset.types import Product
+from twinset.types import Image, Item, Product
 
 CUT_OFFS = (1, 10, 24)
 
@@ -40,6 +49,9 @@ class EncoderFigures:
     type_at_24: float
     colour_at_24: float
     ndcg_at_10: float  # gains: 2 same type, 1 same colour, 1 both, 1 same type and gender
+    gender_at_1: float  # of queries whose title names a gender
+    gender_at_10: float
+    gender_at_24: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +63,21 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalFigures:
-    encoders: dict[str, EncoderFigures]  # the model's first, then the baselines
+    encoders: dict[str, EncoderFigures]  # the model's first, as products are ranked; its vectors alone; the baselines
     within_category: dict[str, EncoderFigures]  # the same, searched among products of the query's category
+    slices: dict[str, EncoderFigures]  # the model's first within the category, of some queries
     self_found: float  # of all products: the nearest is the product, or one with the same photo
     products: int
     unread: tuple[str, ...]  # products without a picture that can be read, and why; not among `products`
     worst: tuple[Example, ...]
+    words: WordFigures
+    rejection: Rejection | None  # None: the model has no labels
+    street_like: tuple[float, float] | None  # recall at 1 and 10 of synthetic views, see likeness.py; None: not asked
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures by name, without pictures."""
         first = next(iter(self.encoders.values()))
+        synthetic = dict(zip(("at_1", "at_10"), self.street_like, strict=True)) if self.street_like else None
         return {
             **asdict(first),
             "self_found": self.self_found,
@@ -68,6 +85,10 @@ class RetrievalFigures:
             "unread": len(self.unread),
             "encoders": {name: asdict(figures) for name, figures in self.encoders.items()},
             "within_category": {name: asdict(figures) for name, figures in self.within_category.items()},
+            "slices": {name: asdict(figures) for name, figures in self.slices.items()},
+            "words": asdict(self.words),
+            "rejection": asdict(self.rejection) if self.rejection else None,
+            "synthetic_instance": synthetic,
         }
 
 
@@ -82,26 +103,39 @@ class _Facts:
 
 
 def evaluate_retrieval(
-    feed: Feed, models: Models, baselines: bool = True, advance: Callable[[int], None] = lambda count: None
+    feed: Feed,
+    models: Models,
+    baselines: bool = True,
+    scenes: Sequence[Image] | None = None,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> RetrievalFigures:
     """Return the figures of a model on a feed, and with `baselines` those of ImageNet features and a Lab histogram.
 
-    `advance` is told of products embedded. Raises UsageError without validation products, MissingExtra without torch
-    for the baselines.
+    With `scenes`, backgrounds of street photos, products are looked for by synthetic street-like views too. `advance`
+    is told of products embedded. Raises UsageError without validation products, MissingExtra without torch for the
+    baselines and the views.
     """
     others: dict[str, Embed] = {}
     if baselines:
         others = {"imagenet-lite0": imagenet_features(), "lab-histogram": lab_histograms}
     products: list[Product] = []
+    items: list[Item] = []
+    facts_seen: list[_Seen] = []
+    pictures: dict[int, Image] = {}
     unread: list[str] = []
     digests: list[str] = []
     vectors: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (models.name, *others)}
     for part in read_shots(feed.products, unread):
         shown, images = [shot.product for shot in part], [shot.image for shot in part]
         boxes = [item_box(shot.image) if shot.product.category_given else None for shot in part]
-        items = describe_products(shown, images, boxes, models)
-        crops = [crop(image, item.box) for image, item in zip(images, items, strict=True)]
-        vectors[models.name].append(np.stack([item.embedding for item in items]))
+        found = describe_products(shown, images, boxes, models)
+        crops = [crop(image, item.box) for image, item in zip(images, found, strict=True)]
+        vectors[models.name].append(np.stack([item.embedding for item in found]))
+        facts_seen += [_Seen(box is not None, float(cut.mean())) for box, cut in zip(boxes, crops, strict=True)]
+        if scenes is not None:
+            kept = (i for i, product in enumerate(shown) if is_validation(product))
+            pictures |= {len(products) + i: images[i] for i in kept}
+        items += found
         for name, embed in others.items():
             vectors[name].append(embed(crops))
         products += shown
@@ -119,17 +153,67 @@ def evaluate_retrieval(
             f"{feed.path}: expected products with a category whose id ends in 0, and others to search, "
             f"found {is_query.sum()} and {(~is_query).sum()}"
         )
-    facts, queries = _facts(products, models.taxonomy), np.flatnonzero(is_query)
-    figures, within, worst = {}, {}, tuple[Example, ...]()
-    for name, parts in vectors.items():
-        matrix = np.concatenate(parts)
-        ranked = rank(matrix, queries, np.flatnonzero(~is_query))
-        figures[name] = _figures(facts, queries, ranked)
-        within[name] = _figures(facts, queries, rank(matrix, queries, np.flatnonzero(~is_query), facts.categories))
-        if name == models.name:
-            worst = _worst(products, facts, queries, ranked)
-    found = self_found(np.concatenate(vectors[models.name]), digests)
-    return RetrievalFigures(figures, within, found, len(products), tuple(unread), worst)
+    facts, queries, gallery = _facts(products, models.taxonomy), np.flatnonzero(is_query), np.flatnonzero(~is_query)
+    own = np.concatenate(vectors[models.name])
+    described = Described(products, items, own, queries, gallery)
+    ranked = {name: _both(np.concatenate(parts), queries, gallery, facts) for name, parts in vectors.items()}
+    if models.labels:
+        k = min(max(CUT_OFFS), len(gallery))
+        both = [ranked_rows(described, models.labels, queries, gallery, inside, k)[0] for inside in (False, True)]
+        alone = {f"{name}, vectors alone" if name == models.name else name: rows for name, rows in ranked.items()}
+        ranked = {models.name: (both[0], both[1])} | alone
+    return RetrievalFigures(
+        {name: _figures(facts, queries, everywhere) for name, (everywhere, _) in ranked.items()},
+        {name: _figures(facts, queries, inside) for name, (_, inside) in ranked.items()},
+        _slices(products, facts, facts_seen, queries, ranked[models.name][1]),
+        self_found(own, digests),
+        len(products),
+        tuple(unread),
+        _worst(products, facts, queries, ranked[models.name][0]),
+        find_by_words(described, models),
+        reject(described, models.labels) if models.labels else None,
+        None if scenes is None else street_like_recall(described, pictures, scenes, models),
+    )
+
+
+class _Seen(NamedTuple):
+    """What a product's picture shows, for the slices."""
+
+    alone: bool  # on a plain background
+    lightness: float  # of the crop
+
+
+def _both(
+    matrix: NDArray[np.float32], queries: NDArray[np.int64], gallery: NDArray[np.int64], facts: _Facts
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows nearest to the queries, of all and of their category."""
+    return rank(matrix, queries, gallery), rank(matrix, queries, gallery, facts.categories)
+
+
+def _slices(
+    products: Sequence[Product],
+    facts: _Facts,
+    seen: Sequence[_Seen],
+    queries: NDArray[np.int64],
+    ranked: NDArray[np.int64],
+) -> dict[str, EncoderFigures]:
+    """Return the figures of queries that are alike in something; slices of none are left out."""
+    light = np.array([seen[row].lightness for row in queries])
+    alone = np.array([seen[row].alone for row in queries])
+    indian = np.array([products[row].tags.get("usage") == "Ethnic" for row in queries])
+    gender = facts.genders[queries]
+    wear = facts.categories[queries] >= 0
+    chosen = {
+        "alone or laid flat": alone,
+        "on a model and others": ~alone,
+        "men's": gender == 0,
+        "women's": gender == 1,
+        "Indian wear": wear & indian,
+        "Western wear": wear & ~indian,
+        "darker half": light < np.median(light),
+        "lighter half": light >= np.median(light),
+    }
+    return {name: _figures(facts, queries[rows], ranked[rows], queries) for name, rows in chosen.items() if rows.any()}
 
 
 def self_found(matrix: NDArray[np.float32], digests: Sequence[str]) -> float:
@@ -192,9 +276,12 @@ def _gains(facts: _Facts, queries: NDArray[np.int64], rows: NDArray[np.int64]) -
     return same_type, same_colour, gain
 
 
-def _figures(facts: _Facts, queries: NDArray[np.int64], ranked: NDArray[np.int64]) -> EncoderFigures:
+def _figures(
+    facts: _Facts, queries: NDArray[np.int64], ranked: NDArray[np.int64], asked: NDArray[np.int64] | None = None
+) -> EncoderFigures:
+    """Return the figures of some queries, of `asked` if those are not all."""
     same_type, same_colour, gain = _gains(facts, queries, ranked)
-    gallery = np.setdiff1d(np.arange(len(facts.types)), queries)
+    gallery = np.setdiff1d(np.arange(len(facts.types)), queries if asked is None else asked)
     discount = 1 / np.log2(np.arange(2, 12))
     width = min(10, gain.shape[1])
     ndcg = []
@@ -212,7 +299,15 @@ def _figures(facts: _Facts, queries: NDArray[np.int64], ranked: NDArray[np.int64
         float(same_type[:, :24].mean()),
         float(same_colour[:, :24].mean()),
         float(np.mean(ndcg)),
+        *(_gender_share(facts, queries, ranked[:, :cut]) for cut in CUT_OFFS),
     )
+
+
+def _gender_share(facts: _Facts, queries: NDArray[np.int64], ranked: NDArray[np.int64]) -> float:
+    """Return the mean share of hits of the query's gender, of queries and hits that name one."""
+    known = (facts.genders[queries] >= 0)[:, None] & (facts.genders[ranked] >= 0)
+    same = facts.genders[queries][:, None] == facts.genders[ranked]
+    return float(same[known].mean()) if known.any() else 0.0
 
 
 def _worst(
