@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 from twinset.types import Box, Facet, FoundItem, Hit
 
 if TYPE_CHECKING:
+    from twinset.copies import Copies
     from twinset.data.feed import FailedRow
     from twinset.hits import Page
     from twinset.indexing import IndexReport
+    from twinset.recommend import InColour
     from twinset.sync import SyncReport
 
 DECIMALS = 6  # of scores and shares
@@ -31,6 +33,32 @@ def similar_json(product_id: str, hits: Sequence[Hit], plan: str = "") -> Json:
     """Return `twinset similar`'s answer, with how it was come by if that was asked."""
     answer: Json = {"product_id": product_id, "hits": [hit_json(hit) for hit in hits]}
     return answer | {"plan": plan} if plan else answer
+
+
+def colours_json(product_id: str, found: "Sequence[InColour]") -> Json:
+    """Return `twinset colours`'s answer."""
+    colours = [{"colour": one.colour, "same_product": one.same_product, "hit": hit_json(one.hit)} for one in found]
+    return {"product_id": product_id, "colours": colours}
+
+
+def cheaper_json(product_id: str, price: float | None, hits: Sequence[Hit]) -> Json:
+    """Return `twinset cheaper`'s answer; `price` is what the product itself costs."""
+    return {"product_id": product_id, "price": price, "hits": [hit_json(hit) for hit in hits]}
+
+
+def copies_json(copies: "Copies") -> Json:
+    """Return one group of `twinset duplicates`."""
+    products = [
+        {"product_id": p.product_id, "title": p.title, "price": p.price, "currency": p.currency, "image": p.images[0]}
+        for p in copies.products
+    ]
+    return {
+        "shop": copies.shop,
+        "category": copies.category,
+        "score": round(copies.score, DECIMALS),
+        "same_picture": copies.same_picture,
+        "products": products,
+    }
 
 
 def index_json(report: "IndexReport") -> Json:
@@ -84,6 +112,7 @@ def facet_json(facet: Facet) -> Json:
 def hit_json(hit: Hit) -> Json:
     """Return one hit. Its `image` is where the shop's product image lies: a path or a URL."""
     product = hit.product
+    merged: Json = {"copies": list(hit.copies)} if hit.copies else {}
     return {
         "product_id": product.product_id,
         "score": round(hit.score, DECIMALS),
@@ -100,7 +129,7 @@ def hit_json(hit: Hit) -> Json:
         "in_stock": hit.in_stock,
         "rule": hit.rule,
         **_why_json(hit),
-    }
+    } | merged
 
 
 def words_json(words: str, page: "Page") -> Json:

@@ -40,6 +40,7 @@ from twinset.cli_evaluate_items import add_item_commands
 from twinset.cli_export import export
 from twinset.cli_keys import keys
 from twinset.cli_learn import learn
+from twinset.cli_recommend import cheaper, colours, duplicates, similar
 from twinset.cli_rules import rules
 from twinset.cli_store import store_group
 from twinset.cli_sync import sync
@@ -223,44 +224,6 @@ def search(
 
 
 @cli.command()
-@click.argument("product_id")
-@click.option("--shop", "shop_name", default="default", show_default=True, help="The shop the product belongs to.")
-@options(store_option, k_option, where_option, min_score_option, offset_option, explain_option, json_option)
-@click.option("--model", help="Refuse a store that was filled by another model than this. [default: any will do]")
-def similar(
-    product_id: str,
-    shop_name: str,
-    store: str,
-    k: int,
-    where: Sequence[str],
-    min_score: float,
-    offset: int,
-    explain: bool,
-    as_json: bool,
-    model: str | None,
-) -> None:
-    """Print the products most similar to one of the store's.
-
-    Example: twinset similar 1563 --store shop --where colour=blue
-    """
-    from twinset.answers import similar_json
-    from twinset.hits import Wanted, similar_page
-    from twinset.models import model_folder, model_version
-    from twinset.store import Key, open_store
-
-    wanted = Wanted(k, offset, min_score, where, shop_name, explain=explain)
-    opened = open_store(store, model_version(model_folder(model)) if model else None)
-    page = similar_page(opened, Key(shop_name, product_id), wanted)
-    if as_json:
-        print_json(similar_json(product_id, page.hits, page.plan))
-        return
-    click.echo(f"{product_id}: {len(page.hits)} similar products")
-    plan = [f"  plan: {page.plan}"] if explain else []
-    for line in [*plan, *hit_lines(page.hits, "  ")]:
-        click.echo(line)
-
-
-@cli.command()
 @serve_options
 def serve(config: Path | None, settings: Sequence[str], **flags: Any) -> None:
     """Answer over HTTP, with a page to search by photo.
@@ -322,6 +285,8 @@ def models(as_json: bool) -> None:
             click.echo(f"  card: {card}")
 
 
+for command in (similar, colours, cheaper, duplicates):
+    cli.add_command(command)
 cli.add_command(train)
 cli.add_command(export)
 cli.add_command(data)

@@ -10,7 +10,7 @@ import numpy as np
 from twinset.errors import DataError
 from twinset.fetch import fetch_url
 from twinset.images import decode_image, encode_jpeg, read_image
-from twinset.types import Box, FoundItem, Hit, Image
+from twinset.types import Box, FoundItem, Hit, Image, Product
 
 PHOTO_SIDE = 900  # pixels of the longer side, as inlined
 HIT_SIDE = 220
@@ -40,6 +40,11 @@ li { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; font-s
 li img, li .none { display: grid; place-items: center; width: 100%; height: 150px; object-fit: contain;
   background: #fff; color: var(--dim); }
 li div.text { padding: 8px; overflow-wrap: anywhere; }
+li.query { border: 2px solid var(--ink); } li.wanted { border: 2px solid #2b8a3e; } li.gone { opacity: 0.45; }
+table { border-collapse: collapse; margin-bottom: 24px; background: #fff; }
+td, th { border: 1px solid var(--line); padding: 4px 12px; text-align: right; }
+td:first-child, th:first-child { text-align: left; }
+article.strip { display: block; }
 @media (max-width: 720px) { article { grid-template-columns: 1fr; } body { padding: 12px; } }
 """
 
@@ -50,13 +55,19 @@ def write_search_page(path: Path, photos: Sequence[tuple[str, Image, list[FoundI
     A product image that can't be read leaves a blank on its card.
     """
     thumbnails: dict[str, str | None] = {}
-    body = "\n".join(_photo(name, image, items, thumbnails) for name, image, items in photos)
+    write_page(
+        path, "Twinset search", "\n".join(_photo(name, image, items, thumbnails) for name, image, items in photos)
+    )
+
+
+def write_page(path: Path, title: str, body: str) -> None:
+    """Write a page of this look. Raises DataError."""
     page = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Twinset search</title>
+<title>{escape(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
@@ -78,7 +89,7 @@ def _photo(name: str, image: Image, items: Sequence[FoundItem], thumbnails: dict
     return f"""<article>
 <h1>{escape(name)}</h1>
 <figure>
-<img src="{_data_uri(image, PHOTO_SIDE)}" alt="{escape(name)}">
+<img src="{data_uri(image, PHOTO_SIDE)}" alt="{escape(name)}">
 <svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{marks}</svg>
 {numbers}
 </figure>
@@ -109,30 +120,39 @@ def _item(number: int, item: FoundItem, thumbnails: dict[str, str | None]) -> st
 
 
 def _hit(hit: Hit, thumbnails: dict[str, str | None]) -> str:
-    product = hit.product
-    if hit.image not in thumbnails:
-        thumbnails[hit.image] = _thumbnail(hit)
-    uri = thumbnails[hit.image]
+    return card(hit.product, f"{hit.score:.3f}", hit.image, thumbnails)
+
+
+def card(product: Product, note: str, image: str, thumbnails: dict[str, str | None], mark: str = "") -> str:
+    """Return a product's card: its picture, kept in `thumbnails`, its title, price, a note, its id.
+
+    `mark` is a class of the card's look: "wanted", "gone" or "query".
+    """
+    if image not in thumbnails:
+        thumbnails[image] = _thumbnail(image)
+    uri = thumbnails[image]
     picture = f'<img src="{uri}" alt="">' if uri else '<span class="none">no picture</span>'
     price = "" if product.price is None else f"{product.price:,.2f} {product.currency or ''}".strip()
-    facts = " · ".join(part for part in (price, f"{hit.score:.3f}", product.product_id) if part)
-    return f"""<li>{picture}<div class="text">{escape(product.title or product.product_id)}<br>
+    facts = " · ".join(part for part in (price, note, product.product_id) if part)
+    marked = f' class="{mark}"' if mark else ""
+    return f"""<li{marked}>{picture}<div class="text">{escape(product.title or product.product_id)}<br>
 <span class="dim">{escape(facts)}</span></div></li>"""
 
 
-def _thumbnail(hit: Hit) -> str | None:
+def _thumbnail(image: str) -> str | None:
     """Return a product's image as a data URI, None for one that can't be had."""
     try:
-        if hit.image.lower().startswith(("http://", "https://")):
-            pixels = decode_image(fetch_url(hit.image).data or b"", hit.image)
+        if image.lower().startswith(("http://", "https://")):
+            pixels = decode_image(fetch_url(image).data or b"", image)
         else:
-            pixels = read_image(Path(hit.image))
+            pixels = read_image(Path(image))
     except DataError:
         return None
-    return _data_uri(pixels, HIT_SIDE)
+    return data_uri(pixels, HIT_SIDE)
 
 
-def _data_uri(image: Image, longer_side: int) -> str:
+def data_uri(image: Image, longer_side: int) -> str:
+    """Return an image as a JPEG data URI of at most this size."""
     from PIL import Image as Pillow
 
     picture = Pillow.fromarray(image)

@@ -91,6 +91,7 @@ class Hit:
     moved: float = 0.0  # what a rule adds to its score for its place
     attributes: Mapping[str, str] = field(default_factory=dict)
     why: "Why | None" = None  # None: the model has nothing to say of it
+    copies: tuple[str, ...] = ()  # product ids of near-duplicate listings it stands for, where they were merged
 
     @property
     def product_id(self) -> str:

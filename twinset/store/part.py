@@ -97,6 +97,7 @@ class Part:
         """Yield the products of its rows, or of those alive, each whole; of `keys` alone unless that is None."""
         rows = np.arange(len(self)) if alive is None else np.flatnonzero(alive)
         if keys is not None:
+            rows = rows[Texts(self.rows["product_id"]).equals({key.product_id for key in keys})[rows]]
             named = self.rows.select(["shop", "product_id"]).take(pa.array(rows)).to_pydict().values()
             rows = rows[np.fromiter((Key(*pair) in keys for pair in zip(*named, strict=True)), bool, len(rows))]
         rows = rows[np.argsort(self.product[rows], kind="stable")]
