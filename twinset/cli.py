@@ -37,8 +37,10 @@ from twinset.cli_config import config, read_config, serve_options
 from twinset.cli_data import data
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_evaluate_items import add_item_commands
+from twinset.cli_evaluate_labels import audit
 from twinset.cli_export import export
 from twinset.cli_keys import keys
+from twinset.cli_label import label_commands
 from twinset.cli_learn import learn
 from twinset.cli_recommend import cheaper, colours, duplicates, similar
 from twinset.cli_rules import rules
@@ -291,7 +293,10 @@ cli.add_command(train)
 cli.add_command(export)
 cli.add_command(data)
 add_item_commands(evaluate)
+for command in label_commands:
+    data.add_command(command)
 cli.add_command(evaluate)
+evaluate.add_command(audit)
 cli.add_command(bench)
 cli.add_command(sync)
 cli.add_command(store_group)

@@ -99,11 +99,11 @@ def train_detector_command(
     taxonomy = default_taxonomy()
     categories = taxonomy.names
     images, dev = street_photos(voc, ccp, strict, corrections)
+    found: list[Sample] = read.labelled_samples(images, categories, taxonomy)
     for file, root in coco:
         labelled = read_coco(Path(file), Path(root), taxonomy, strict)
         report_problems(labelled.problems)
-        images += labelled.images
-    found: list[Sample] = read.labelled_samples(images, categories, taxonomy)
+        found += read.labelled_samples(labelled.images, categories, taxonomy, labelled.categories)
     if catalog:
         found += read.feed_samples(read_rows(catalog, strict), categories, taxonomy)
     if classed:

@@ -29,6 +29,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def above(self, min_score: float) -> "Detections":
+        """Return the detections from a score on."""
+        keep = self.scores >= min_score
+        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep])
+
 
 @dataclass(frozen=True, slots=True)
 class Colour:

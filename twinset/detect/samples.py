@@ -41,17 +41,19 @@ class Sample:
     ignored: NDArray[np.bool_] | None = None  # (N,) True: undecidable, neither right nor wrong to find; None: no box is
 
 
-def labelled_samples(images: Sequence[LabelledImage], categories: Sequence[str], taxonomy: Taxonomy) -> list[Sample]:
-    """Return samples of photos with boxes."""
+def labelled_samples(
+    images: Sequence[LabelledImage], categories: Sequence[str], taxonomy: Taxonomy, known: Sequence[str] | None = None
+) -> list[Sample]:
+    """Return samples of photos with boxes. `known` are the categories they label, by default what their source does."""
 
     def load(image: LabelledImage) -> Sample:
         pixels, scale = _shrunken(read_image(image.path))
         index = [i for i, label in enumerate(image.labels) if label in categories]
         source = taxonomy.sources.get(image.source)
-        known = source.categories if source else frozenset(categories)
+        own = known if known is not None else source.categories if source else categories
         labels = np.array([categories.index(image.labels[i]) for i in index], np.int64)
         return Sample(
-            pixels, image.boxes[index] * scale, labels, _mask(known, categories), True, ignored=image.crowd[index]
+            pixels, image.boxes[index] * scale, labels, _mask(own, categories), True, ignored=image.crowd[index]
         )
 
     return _map(load, images)

@@ -107,8 +107,7 @@ def detection_figures(
     counts = {name: [0, 0, 0] for name in categories}  # right, found, true
     failures = []
     for image, detections in zip(images, found, strict=True):
-        above = detections.scores >= min_score
-        kept = Detections(detections.boxes[above], detections.scores[above], detections.labels[above])
+        kept = detections.above(min_score)
         match = _match(image, kept, categories)
         for label, right in zip(kept.labels.tolist(), match.right, strict=True):
             if right is not None:

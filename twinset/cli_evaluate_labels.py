@@ -1,0 +1,78 @@
+"""`twinset evaluate audit`: what measures the care of labels rather than a model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from twinset.cli_base import json_option, model_option, options, print_json, strict_option, threads_option
+from twinset.cli_labelled import detect_all, labelled_options, read_labelled
+from twinset.errors import UsageError
+
+if TYPE_CHECKING:
+    from twinset.data.labelled import Labelled
+
+
+@click.command("audit")
+@labelled_options("val")
+@click.option("--planted", type=click.IntRange(4), default=200, show_default=True, help="Errors to plant.")
+@click.option("--first", type=click.IntRange(1), default=400, show_default=True, help="Suggestions that count.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the planted errors.")
+@options(strict_option, model_option, threads_option, json_option)
+def audit(
+    voc: Path | None,
+    ccp: Path | None,
+    coco: Path | None,
+    images: Path | None,
+    split: str,
+    planted: int,
+    first: int,
+    seed: int,
+    strict: bool,
+    model: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Print how many wrong labels an audit's first suggestions find, and what accepting by rule gains.
+
+    Errors are planted in the corrected labels; where the labels as given are there too, what was corrected in them is
+    looked for likewise. The model must not have seen the photos.
+
+    Example: twinset evaluate audit --voc street-voc
+    """
+    from twinset.data.audit import LOWEST_SCORE
+    from twinset.evaluate.audit import evaluate_audit
+    from twinset.models import load_models
+
+    truth = read_labelled(voc, ccp, coco, images, split, strict)
+    given = None if coco else _in_order_of(truth, read_labelled(voc, ccp, coco, images, split, strict, corrected=False))
+    if sum(len(image.boxes) for image in truth.images) < planted:
+        raise UsageError(f"--planted: expected no more errors than boxes, found {planted}", field="planted")
+    finder = load_models(model, threads)
+    found = detect_all([image.path for image in truth.images], finder.detector, LOWEST_SCORE)
+    figures = evaluate_audit(truth, given, found, finder.categories, planted, first, seed).as_json()
+    if as_json:
+        print_json(figures)
+        return
+    from twinset.cli_tables import print_table
+
+    rows = []
+    for name in ("planted", "natural"):
+        kinds = {kind: row for kind, row in figures[name].items() if isinstance(row, dict)}
+        rows += [(f"{name}: {kind}", row["n"], row["found"]) for kind, row in kinds.items()]
+        rows += [(name, figures[name]["n"], figures[name]["found"])] if kinds else []
+    print_table(("errors", "n", f"in the first {first}"), rows)
+    if given:
+        header = ("labels", "mean IoU", "F1 at IoU 0.5", "F1 at IoU 0.75")
+        keys = ("mean_iou", "f1_50", "f1_75")
+        print_table(header, [(name, *(figures[name][key] for key in keys)) for name in ("given", "corrected")])
+
+
+def _in_order_of(truth: "Labelled", given: "Labelled") -> "Labelled | None":
+    """Return the given labels' photos in the truth's order; None where some are missing, or they are the truth."""
+    from dataclasses import replace
+
+    by_path = {image.path.name: image for image in given.images}
+    if any(image.path.name not in by_path for image in truth.images):
+        return None
+    return replace(given, images=[by_path[image.path.name] for image in truth.images])
