@@ -19,7 +19,7 @@ from twinset.describe.labels import (
 from twinset.describe.network import Tasks
 from twinset.describe.samples import ItemSample, Vocabulary
 from twinset.errors import ModelError
-from twinset.likeness import closeness, colour_distance, contradiction, explain_hit, rank_hits
+from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits
 from twinset.types import Colour, FoundItem, Hit, Product
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -111,7 +111,7 @@ def test_products_whose_feed_contradicts_the_picture_move_back(labels):
 def test_what_a_feed_leaves_out_counts_as_chance_would(labels):
     reading = labels.read(unit(0, 2))
     silent, right, wrong = (
-        contradiction(hit("a", 0.9, kind), reading, LabelWeights(1.0)) for kind in (None, "Tshirts", "Shirts")
+        Contradiction(reading, LabelWeights(1.0)).of(hit("a", 0.9, kind)) for kind in (None, "Tshirts", "Shirts")
     )
     assert right == 0 < silent < wrong == pytest.approx(10 / 2**0.5, abs=2)
 
@@ -127,6 +127,17 @@ def test_equal_scores_go_by_product_id(labels):
     ranked = rank_hits([hit("b", 0.9), hit("a", 0.9)], labels.read(unit(0)), LabelWeights(), Calibration(), None)
     assert [one.product_id for one in ranked] == ["a", "b"]
     assert ranked[0].score == 0.9
+
+
+def test_further_hits_change_nothing_of_those_before(labels):
+    rng = np.random.default_rng(0)
+    kinds = [("Tshirts", "Shirts")[i] for i in rng.integers(2, size=250)]
+    hits = [hit(f"p{i:03}", 0.99 - 0.002 * i, kind) for i, kind in enumerate(kinds)]
+    reading = labels.read(unit(0))
+    ranked = rank_hits(hits, reading, labels.weights, labels.calibration, "top")
+    assert ranked[:CANDIDATES] == rank_hits(hits[:CANDIDATES], reading, labels.weights, labels.calibration, "top")
+    assert [one.score for one in ranked] == sorted((one.score for one in ranked), reverse=True)
+    assert {one.product_id for one in ranked} == {one.product_id for one in hits}
 
 
 def test_a_score_of_a_half_means_the_same_in_every_category(labels):
@@ -205,7 +216,7 @@ def test_learning_ranks_as_searching_does(fitted):
     names, colours, words = ("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("Men", "Women")
     for query in range(3):
         reading = labels.read(dev.embeddings[query])
-        for place in range(0, 200, 40):
+        for place in range(0, 100, 20):
             sample = train.samples[ranked.rows[query, place]]
             product = Product(
                 "p",
@@ -215,5 +226,5 @@ def test_learning_ranks_as_searching_does(fitted):
                 tags={"colour": colours[sample.base_colour]},
             )
             found = Hit(1 - float(ranked.distances[query, place]), product, (0, 0, 1, 1), "a.png", "top")
-            expected = (1 - found.score) * (1 + contradiction(found, reading, weights))
+            expected = (1 - found.score) * (1 + Contradiction(reading, weights).of(found))
             assert ranked.order(weights)[query, place] == pytest.approx(expected, rel=1e-3)

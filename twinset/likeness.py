@@ -5,6 +5,7 @@ article type, colour or gender) are moved back, by weights learned on dev; then 
 same in every category: 1 for the same picture, 0.5 where a tenth of good first hits on dev are no closer.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from twinset.describe.labels import Calibration, Labels, LabelWeights, Reading
     from twinset.store import Filter, Store
 
-CANDIDATES = 200  # of the store's hits are put in order; more are asked for where more are wanted
+CANDIDATES = 100  # of the store's hits are put in order at a time
 SCORE_DECIMALS = 5
 TAG_COLOURS = ("colour", "color")
 
@@ -41,7 +42,8 @@ def search_alike(
     """
     if labels is None:
         return store.search(embeddings, k, categories, filter)
-    found = store.search(embeddings, max(k, CANDIDATES), categories, filter)
+    many = -(-k // CANDIDATES) * CANDIDATES  # whole blocks, so that further pages change nothing of those before
+    found = store.search(embeddings, many, categories, filter)
     return [
         rank_hits(hits, labels.read(embedding), weights or labels.weights, labels.calibration, category)[:k]
         for embedding, category, hits in zip(embeddings, categories, found, strict=True)
@@ -51,11 +53,21 @@ def search_alike(
 def rank_hits(
     hits: Sequence[Hit], reading: "Reading", weights: "LabelWeights", calibration: "Calibration", category: str | None
 ) -> list[Hit]:
-    """Return hits with cosines as scores in their new order, with their new scores; ties by product_id."""
+    """Return hits with cosines as scores in their new order, with their new scores; ties by product_id.
+
+    Blocks of `CANDIDATES` are put in order each by itself; what comes after scores no more than what came before.
+    """
     half = calibration.half.get(category or "", calibration.half_any)
-    scored = [(closeness((1 - hit.score) * (1 + contradiction(hit, reading, weights)), half), hit) for hit in hits]
-    scored.sort(key=lambda pair: (-pair[0], pair[1].product_id, pair[1].product.shop))
-    return [replace(hit, score=score) for score, hit in scored]
+    judge = Contradiction(reading, weights)
+    ranked: list[Hit] = []
+    most = 1.0
+    for start in range(0, len(hits), CANDIDATES):
+        block = hits[start : start + CANDIDATES]
+        scored = [(min(closeness((1 - hit.score) * (1 + judge.of(hit)), half), most), hit) for hit in block]
+        scored.sort(key=lambda pair: (-pair[0], pair[1].product_id, pair[1].product.shop))
+        ranked += [replace(hit, score=score) for score, hit in scored]
+        most = ranked[-1].score
+    return ranked
 
 
 def closeness(distance: float, half: float) -> float:
@@ -64,21 +76,33 @@ def closeness(distance: float, half: float) -> float:
     return round(min(max(value, 0.0), 1.0), SCORE_DECIMALS)
 
 
-def contradiction(hit: Hit, reading: "Reading", weights: "LabelWeights") -> float:
-    """Return how much a product's feed contradicts the item's picture: 0 where it says what the picture most likely is.
+class Contradiction:
+    """How much products' feeds contradict an item's picture: 0 where they say what the picture most likely is.
 
-    What the feed doesn't say counts as much as a label drawn by the picture's own probabilities would.
+    What a feed doesn't say counts as much as a label drawn by the picture's own probabilities would.
     """
-    product = hit.product
-    total = 0.0
-    for weight, logs, said in (
-        (weights.article_type, reading.article_types, fold(product.article_type or "")),
-        (weights.colour, reading.colours, _feed_colour(product.tags) or ""),
-        (weights.gender, reading.genders, _feed_gender(product.title) or ""),
-    ):
-        if weight and logs:
-            total += weight * _unlikeliness(logs, said, weights.most)
-    return total
+
+    def __init__(self, reading: "Reading", weights: "LabelWeights") -> None:
+        self._types = _costs(reading.article_types, weights.article_type, weights.most)
+        self._colours = _costs(reading.colours, weights.colour, weights.most)
+        self._genders = _costs(reading.genders, weights.gender, weights.most)
+
+    def of(self, hit: Hit) -> float:
+        """Return the nats, weighed, by which what a product's feed says is less likely than the likeliest."""
+        product = hit.product
+        (types, type_), (colours, colour), (genders, gender) = self._types, self._colours, self._genders
+        total = types.get(_folded(product.article_type or ""), type_) if types else 0.0
+        total += colours.get(_feed_colour(product.tags) or "", colour) if colours else 0.0
+        return total + (genders.get(_feed_gender(product.title) or "", gender) if genders else 0.0)
+
+
+def _costs(logs: Mapping[str, float], weight: float, most: float) -> tuple[dict[str, float], float]:
+    """Return each label's cost, and that of saying nothing; no costs where they have no weight."""
+    if not weight or not logs:
+        return {}, 0.0
+    best = max(logs.values())
+    costs = {name: weight * min(best - log, most) for name, log in logs.items()}
+    return costs, sum(math.exp(log) * costs[name] for name, log in logs.items())
 
 
 def explain_hit(hit: Hit, item: FoundItem) -> Why:
@@ -100,17 +124,19 @@ def colour_distance(first: Sequence[Colour], second: Sequence[Colour]) -> float:
     return round(min(max(1 - common, 0.0), 1.0), SCORE_DECIMALS)
 
 
-def _unlikeliness(logs: Mapping[str, float], said: str, most: float) -> float:
-    """Return how many nats less likely what is said is than the likeliest."""
-    best = max(logs.values())
-    if said in logs:
-        return min(best - logs[said], most)
-    return float(sum(np.exp(log) * min(best - log, most) for log in logs.values()))
+@lru_cache(maxsize=4096)
+def _folded(word: str) -> str:
+    return fold(word)
+
+
+@lru_cache(maxsize=4096)
+def _base_colour(word: str) -> str | None:
+    return default_taxonomy().base_colour(word)
 
 
 def _feed_colour(tags: Mapping[str, str]) -> str | None:
     named = next((tags[name] for name in TAG_COLOURS if tags.get(name)), None)
-    return default_taxonomy().base_colour(named) if named else None
+    return _base_colour(named) if named else None
 
 
 @lru_cache(maxsize=65536)

@@ -30,7 +30,7 @@ THRESHOLDS = tuple(round(0.4 + 0.02 * i, 2) for i in range(30))
 DECAYS = (1e-4, 1e-3, 1e-2)  # of a classifier's weights
 COLOUR_WEIGHTS = tuple(round(0.1 * i, 1) for i in range(11))
 TYPE_COUNTS, COLOUR_COUNTS, GENDER_COUNTS = (0.0, 0.3, 0.6, 1.0, 2.0), (0.0, 0.1, 0.2, 0.4, 0.8, 1.5), (0.0, 0.1, 0.3)
-CANDIDATES = 200
+CANDIDATES = 100  # as likeness.py has it
 GOOD_KEPT = 0.9  # of good first hits, that score 0.5 or more
 Floats = NDArray[np.float32]
 

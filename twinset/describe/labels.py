@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from twinset.describe.words import Asked
 from twinset.errors import ModelError
 from twinset.store.texts import word_stems
-from twinset.taxonomy import Taxonomy, default_taxonomy, fold
+from twinset.taxonomy import default_taxonomy, fold
 from twinset.types import Colour
 
 FILE = "labels.json"
@@ -141,39 +142,49 @@ class Labels:
 
     def vector(self, asked: Asked) -> NDArray[np.float32] | None:
         """Return the unit embedding of what words ask for, None where none of them can be seen."""
-        taxonomy = default_taxonomy()
-        parts = [vector for concept in asked.wanted for vector in self._look(concept.field, concept.value, taxonomy)]
-        stems = {stem: i for i, name in enumerate(self.words.names) for stem in word_stems(name)}
+        parts = [vector for concept in asked.wanted for vector in self._look(concept.field, concept.value)]
+        stems = _stems(self.words.names)
         parts += [_unit(self.words.weights[stems[stem]]) for stem in (*asked.rest, *asked.literal) if stem in stems]
         total = np.sum(parts, axis=0) if parts else np.zeros(0, np.float32)
         return _unit(total) if len(parts) and np.linalg.norm(total) > 1e-6 else None
 
     def recoloured(self, embedding: NDArray[np.float32], colours: Sequence[str]) -> NDArray[np.float32]:
         """Return an item's embedding with other colours in the place of its own."""
-        wanted = [vector for colour in colours for vector in self._look("colour", colour, default_taxonomy())]
+        wanted = [vector for colour in colours for vector in self._look("colour", colour)]
         if not wanted:
             return embedding
         basis = np.linalg.svd(self.colour.weights, full_matrices=False)[2][: len(self.colour.names) - 1]  # (R, 256)
         own = (embedding @ basis.T) @ basis
         return _unit(embedding - own + np.linalg.norm(own) * _unit(np.sum(wanted, axis=0)))
 
-    def _look(self, field: str, value: str, taxonomy: Taxonomy) -> list[NDArray[np.float32]]:
+    def _look(self, field: str, value: str) -> list[NDArray[np.float32]]:
         """Return the unit vectors of one thing asked for."""
         if field == "colour":
             return [_unit(self.colour.weights[i]) for i, name in enumerate(self.colour.names) if name == value]
         if field == "gender":
             return [_unit(self.gender.weights[i]) for i, name in enumerate(self.gender.names) if name == value]
         if field in ("article_type", "category"):
-            meaning = taxonomy.type_of if field == "article_type" else _category_of(taxonomy)
-            rows = [i for i, name in enumerate(self.article_type.names) if meaning(name) == value]
+            rows = _meanings(self.article_type.names, field).get(value, ())
             return [_unit(np.sum([_unit(self.article_type.weights[i]) for i in rows], axis=0))] if rows else []
         attribute = self.attributes.get(field.removeprefix("attributes."))
         names = [known.name for known in attribute.values] if attribute else []
         return [_unit(attribute.head.weights[names.index(value)])] if attribute and value in names else []
 
 
-def _category_of(taxonomy: Taxonomy) -> Any:
-    return lambda name: taxonomy.type_words.get(fold(name))
+@lru_cache(maxsize=8)
+def _stems(names: tuple[str, ...]) -> dict[str, int]:
+    return {stem: i for i, name in enumerate(names) for stem in word_stems(name)}
+
+
+@lru_cache(maxsize=8)
+def _meanings(names: tuple[str, ...], field: str) -> dict[str | None, tuple[int, ...]]:
+    """Return which of a feed's article types mean each of the taxonomy's, or each category."""
+    taxonomy = default_taxonomy()
+    found: dict[str | None, tuple[int, ...]] = {}
+    for i, name in enumerate(names):
+        meaning = taxonomy.type_of(name) if field == "article_type" else taxonomy.type_words.get(fold(name))
+        found[meaning] = (*found.get(meaning, ()), i)
+    return found
 
 
 def _unit(vector: NDArray[np.floating]) -> NDArray[np.float32]:
