@@ -244,6 +244,21 @@ def bench_load(
     run(photos, store, model, threads, clients, seconds, settings)
 
 
+@bench.command("kill")
+@click.argument("photos", nargs=-1, required=True, type=FILE)
+@options(store_option, model_option, threads_option)
+@click.option("--kills", type=click.IntRange(1), default=5, show_default=True, help="How often.")
+@click.option("--seconds", type=click.FloatRange(1), default=5, show_default=True, help="Of load before each, at most.")
+def bench_kill(photos: Sequence[Path], store: str, model: str, threads: int | None, kills: int, seconds: float) -> None:
+    """kill -9 under load, of a service on a copy of the store: ready again when, which writes missing.
+
+    Example: twinset bench kill street.jpg --store shop
+    """
+    from twinset.bench.kill import run
+
+    run(photos, store, model, threads, kills, seconds)
+
+
 @bench.command("learn")
 @click.option("--events", type=click.IntRange(100), default=5000, show_default=True, help="Clicks to learn from.")
 @click.option("--shoppers", type=click.IntRange(100), default=5000, show_default=True, help="New ones to judge by.")

@@ -25,7 +25,9 @@ from twinset.server.routes_service import add_service_routes
 from twinset.server.routes_words import add_words_routes
 from twinset.server.schemas import Problem
 from twinset.server.settings import ServerSettings
+from twinset.server.traces import open_spans
 from twinset.shop import Shop
+from twinset.stages import Spans
 
 __all__ = ["ServerSettings", "create_app"]
 
@@ -33,9 +35,15 @@ GZIP_LEVEL = 4  # the highest levels take longer than they save on an answer's w
 _TAGS = ("search", "products", "rules", "events", "reports", "jobs", "shops", "models", "service")
 
 
-def create_app(open_engine: Callable[[], Shop], settings: ServerSettings | None = None) -> FastAPI:
-    """Return the service. `open_engine` is called in a thread as it starts; until it returns, /readyz answers 503."""
+def create_app(
+    open_engine: Callable[[], Shop], settings: ServerSettings | None = None, spans: Spans | None = None
+) -> FastAPI:
+    """Return the service. `open_engine` is called in a thread as it starts; until it returns, /readyz answers 503.
+
+    `spans` opens a span of each request and stage; without it the settings say whether there are any.
+    """
     settings = settings or ServerSettings()
+    spans = spans or (open_spans() if settings.traces else contextlib.nullcontext)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,7 +65,7 @@ def create_app(open_engine: Callable[[], Shop], settings: ServerSettings | None 
     add_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=GZIP_LEVEL)
     app.add_middleware(ShopCors, allowed=lambda origin: _is_allowed(app, settings, origin))
-    app.add_middleware(Surround, state=app.state)
+    app.add_middleware(Surround, state=app.state, spans=spans)
     add_service_routes(app)
     add_search_routes(app)
     add_words_routes(app)

@@ -39,6 +39,7 @@ HELP = {  # every setting, in the order they are shown
     "photo_bytes": "Bytes of all held photos; the oldest go first.",
     "job_bytes": "Bytes of a bulk request.",
     "record_searches": "Write down what was searched and how close the best hit was; never the photo.",
+    "traces": "Send a span of each request and stage to OpenTelemetry: pip install 'twinset[otel]'.",
     "miss_score": "An item whose best hit scores less is one the shop does not carry.",
 }
 _LIMITS = {  # lowest and highest

@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twinset.server.problems import problem
-from twinset.stages import timed_stages
+from twinset.stages import Spans, timed_stages
 
 CSP = (
     "default-src 'self'; img-src 'self' blob: data: https: http:; style-src 'self'; script-src 'self'; "
@@ -27,8 +28,8 @@ log = logging.getLogger("twinset.access")
 class Surround:
     """Adds what every answer has, and counts it."""
 
-    def __init__(self, app: ASGIApp, state: Any) -> None:
-        self.app, self.state = app, state
+    def __init__(self, app: ASGIApp, state: Any, spans: Spans = nullcontext) -> None:
+        self.app, self.state, self.spans = app, state, spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,7 +46,7 @@ class Surround:
                 message = {**message, "headers": [*message.get("headers", []), *_headers(scope, request_id)]}
             await send(message)
 
-        with timed_stages() as stages:
+        with self.spans(f"{_method(scope)} request"), timed_stages(self.spans) as stages:
             try:
                 await self.app(scope, receive, send_with_headers)
             except Exception:
