@@ -37,7 +37,7 @@ from twinset.cli_config import config, read_config, serve_options
 from twinset.cli_data import data
 from twinset.cli_evaluate import bench, evaluate
 from twinset.cli_evaluate_items import add_item_commands
-from twinset.cli_evaluate_labels import audit
+from twinset.cli_evaluate_labels import audit, closeups
 from twinset.cli_export import export
 from twinset.cli_keys import keys
 from twinset.cli_label import label_commands
@@ -297,6 +297,7 @@ for command in label_commands:
     data.add_command(command)
 cli.add_command(evaluate)
 evaluate.add_command(audit)
+evaluate.add_command(closeups)
 cli.add_command(bench)
 cli.add_command(sync)
 cli.add_command(store_group)

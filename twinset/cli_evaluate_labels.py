@@ -1,4 +1,4 @@
-"""`twinset evaluate audit`: what measures the care of labels rather than a model."""
+"""`twinset evaluate audit|closeups`: figures on views and labels made from labelled photos."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +66,46 @@ def audit(
         header = ("labels", "mean IoU", "F1 at IoU 0.5", "F1 at IoU 0.75")
         keys = ("mean_iou", "f1_50", "f1_75")
         print_table(header, [(name, *(figures[name][key] for key in keys)) for name in ("given", "corrected")])
+
+
+@click.command("closeups")
+@labelled_options("val")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the margins.")
+@options(strict_option, model_option, threads_option, json_option)
+def closeups(
+    voc: Path | None,
+    ccp: Path | None,
+    coco: Path | None,
+    images: Path | None,
+    split: str,
+    seed: int,
+    strict: bool,
+    model: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Print how often items cut out closely, and items seen small, are named right.
+
+    Example: twinset evaluate closeups --voc street-voc
+    """
+    from twinset.cli_progress import terminal_progress
+    from twinset.cli_tables import print_table
+    from twinset.evaluate.closeups import evaluate_closeups
+    from twinset.models import load_models
+
+    labelled = read_labelled(voc, ccp, coco, images, split, strict)
+    finder = load_models(model, threads).detector
+    with terminal_progress("detecting") as progress:
+        progress.start(len(labelled.images))
+        figures = evaluate_closeups(labelled, finder, seed, progress.advance)
+    if as_json:
+        print_json(figures.as_json())
+        return
+    near, small = figures.closeups, figures.small
+    rows = [(name, n, right, small.per_category[name][1]) for name, (n, right) in near.per_category.items()]
+    print_table(
+        ("category", "items", "close-ups right", "small right"), [*rows, ("all", near.n, near.right, small.right)]
+    )
 
 
 def _in_order_of(truth: "Labelled", given: "Labelled") -> "Labelled | None":
