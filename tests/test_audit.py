@@ -1,5 +1,6 @@
 """Audited labels: each kind of wrong box is suggested first, and corrections do what they say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from twinset.data.audit import AcceptSettings, accept_only, audit_boxes
 from twinset.data.labelled import Labelled, LabelledImage
 from twinset.data.suggestions import Suggestion, apply_suggestions, read_suggestions, write_suggestions
 from twinset.errors import DataError, UsageError
+from twinset.evaluate.audit_page import LABELLED, SUGGESTED, draw_suggestion, write_audit
+from twinset.images import encode_jpeg
 from twinset.types import Detections
 
 CATEGORIES = ("top", "skirt", "shorts", "shoes", "hat")
@@ -152,3 +155,17 @@ def test_what_is_no_file_of_suggestions_is_said(tmp_path):
 def test_the_corrections_that_ship_are_accepted_boxes_only(name):
     shipped = read_suggestions(name)
     assert shipped and all(one.accepted and one.source == name for one in shipped)
+
+
+def test_the_page_shows_the_box_as_labelled_and_as_suggested(tmp_path):
+    image = replace(photo([TOP, SHOES], ["top", "shoes"]), path=tmp_path / "a.jpg")
+    image.path.write_bytes(encode_jpeg(np.full((250, 100, 3), 255, np.uint8)))
+    given = Labelled([image], CATEGORIES, [])
+    wrong = [suggestion("move", box=(30, 30, 90, 100)), suggestion("add", None, None, "hat", box=(40, 0, 60, 12))]
+    write_audit(tmp_path / "audit.html", given, wrong)
+    page = (tmp_path / "audit.html").read_text()
+    assert page.count("<img") == 2
+    assert "0.50 move top: rule, accepted; a.jpg, box 0" in page
+    assert "0.50 add hat: rule, accepted; a.jpg, new box" in page
+    colours = {tuple(colour) for colour in draw_suggestion(image, wrong[0]).reshape(-1, 3).tolist()}
+    assert {LABELLED, SUGGESTED} <= colours

@@ -8,6 +8,7 @@ import click
 
 from twinset.cli_base import (
     NEW_FILE,
+    html_option,
     json_option,
     model_option,
     options,
@@ -32,7 +33,7 @@ def data() -> None:
 @click.option("--accept", default=",".join(RULES), show_default=True, help="Rules whose safe suggestions are accepted.")
 @click.option("--min-suspicion", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Leave out others.")
 @click.option("--accepted-only", is_flag=True, help="Write only what is accepted.")
-@options(strict_option, model_option, threads_option, json_option)
+@options(strict_option, model_option, threads_option, json_option, html_option)
 def audit(
     voc: Path | None,
     ccp: Path | None,
@@ -48,10 +49,11 @@ def audit(
     model: str,
     threads: int | None,
     as_json: bool,
+    html: Path | None,
 ) -> None:
     """Suggest corrections of labels, by what a detector finds in the photos. No label is changed.
 
-    Example: twinset data audit --voc street-voc --split train+dev --out suggestions.json
+    Example: twinset data audit --voc street-voc --split train+dev --out suggestions.json --html audit.html
     """
     from twinset.data.audit import LOWEST_SCORE, accept_only, audit_boxes
     from twinset.data.suggestions import write_suggestions
@@ -64,6 +66,10 @@ def audit(
     suggestions = audit_boxes(labelled.images, found, finder.categories, labelled.categories, settings)
     kept = [one for one in suggestions if one.accepted or (one.score >= min_suspicion and not accepted_only)]
     write_suggestions(out, kept, photos=len(labelled.images), split=split, model=finder.version, accept=accept)
+    if html:
+        from twinset.evaluate.audit_page import write_audit
+
+        write_audit(html, labelled, kept)
     _report(kept, as_json)
 
 
