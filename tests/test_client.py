@@ -70,6 +70,21 @@ def test_products_are_read_stored_and_removed(client):
     assert refused.value.status == 404 and refused.value.errors[0]["field"] == "product_id"
 
 
+def test_what_stands_beside_a_product(client):
+    cheaper = client.cheaper("p020", k=3)
+    assert len(cheaper) == 3 and all(hit.price < 30 and hit.category == "top" for hit in cheaper)
+    client.put_product("blue", row("blue", "outerwear", price=9, group_id="g"))
+    client.put_product("red", row("red", "top", price=9, group_id="g") | {"category": "outerwear"})
+    assert [(each["colour"], each["hit"].product_id, each["same_product"]) for each in client.colours("red")] == [
+        ("blue", "blue", True)
+    ]
+    for product_id in ("blue", "red"):
+        client.delete_product(product_id)
+    for ask in (client.cheaper, client.colours):
+        with pytest.raises(Problem, match="404"):
+            ask("none")
+
+
 def test_a_bulk_request_is_waited_for(client):
     job = client.wait(client.bulk([row("b1", variant=4), {"product_id": "b1", "delete": True}, {"product_id": "x"}]))
     assert job.over and (job.state, job.total, job.failed_rows) == ("done", 3, 1) and job.failed[0].line == 3

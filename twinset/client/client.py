@@ -154,6 +154,20 @@ class Client:
         answer = self._ask("GET", f"/v1/products/{_part(product_id)}/similar", params=params)
         return [read(Hit, hit) for hit in answer["hits"]]
 
+    def colours(
+        self, product_id: str, *, k: int = 12, where: Sequence[str] = (), shop: str | None = None
+    ) -> list[Json]:
+        """Return for other colours the same product or what is most like it: colour, same_product and the `hit`."""
+        params = {"k": k, "where": list(where), "shop": shop}
+        found = self._ask("GET", f"/v1/products/{_part(product_id)}/colours", params=params)["colours"]
+        return [{**each, "hit": read(Hit, each["hit"])} for each in found]
+
+    def cheaper(self, product_id: str, *, k: int = 24, where: Sequence[str] = (), shop: str | None = None) -> list[Hit]:
+        """Return the products like one of the shop's that cost less."""
+        params = {"k": k, "where": list(where), "shop": shop}
+        answer = self._ask("GET", f"/v1/products/{_part(product_id)}/cheaper", params=params)
+        return [read(Hit, hit) for hit in answer["hits"]]
+
     def product(self, product_id: str, *, shop: str | None = None) -> Product:
         """Return a product as it is stored."""
         return read(Product, self._ask("GET", f"/v1/products/{_part(product_id)}", params={"shop": shop}))

@@ -22,6 +22,7 @@ from twinset.server.routes_products import add_product_routes
 from twinset.server.routes_rules import add_rule_routes
 from twinset.server.routes_search import add_search_routes
 from twinset.server.routes_service import add_service_routes
+from twinset.server.routes_strips import add_strip_routes
 from twinset.server.routes_words import add_words_routes
 from twinset.server.schemas import Problem
 from twinset.server.settings import ServerSettings
@@ -71,6 +72,7 @@ def create_app(
     add_words_routes(app)
     add_facet_routes(app)
     add_product_routes(app)
+    add_strip_routes(app)
     add_rule_routes(app)
     add_event_routes(app)
     add_job_routes(app)

@@ -124,6 +124,23 @@ class SimilarAnswer(BaseModel):
     next_cursor: str | None = None
 
 
+class InColourAnswer(BaseModel):
+    colour: str = Field(examples=["red"])
+    same_product: bool = Field(description="A variant or listing of the same thing; else what is most like it.")
+    hit: HitAnswer
+
+
+class ColoursAnswer(BaseModel):
+    product_id: str = Field(examples=["1563"])
+    colours: list[InColourAnswer]
+
+
+class CheaperAnswer(BaseModel):
+    product_id: str = Field(examples=["1563"])
+    price: float | None = Field(description="Of the product itself.", examples=[12.5])
+    hits: list[HitAnswer]
+
+
 class ProductAnswer(BaseModel):
     product_id: str = Field(examples=["1563"])
     shop: str = Field(examples=["default"])
