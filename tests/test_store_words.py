@@ -48,6 +48,13 @@ def test_a_product_that_says_all_and_nothing_else_scores_highest(store):
     assert 0.9 < second.score < 1
 
 
+def test_a_colour_that_is_a_trim_is_not_said(store):
+    trimmed = (Colour("blue", 0.8), Colour("green", 0.1))
+    store.upsert([make_entry("p7", unit(7), title="Thing", colours=trimmed)])
+    assert ids(store.search_words(plain_words(["blue"]), 10)) == ["p7"]
+    assert ids(store.search_words(plain_words(["green"]), 10)) == []
+
+
 def test_words_of_a_group_mean_the_same(store):
     asked = Words((("scarlet", "red"), ("top", "tshirt")))
     assert ids(store.search_words(asked, 10)) == ["p1", "p2"]
@@ -89,7 +96,7 @@ def test_words_are_compared_without_case_and_plural(text, stems):
 
 def test_an_index_of_no_rows_finds_nothing():
     columns = {name: pa.array([], pa.string()) for name in WORD_COLUMNS}
-    columns["colours"] = pa.array([], pa.list_(pa.string()))
+    columns["colours"], columns["colour_shares"] = (pa.array([], pa.list_(t)) for t in (pa.string(), pa.float64()))
     assert len(TextIndex(pa.table(columns)).score(plain_words(["red"]))) == 0
 
 
@@ -105,6 +112,7 @@ def test_scores_are_those_of_a_plain_loop():
             "tags": ["{}"] * 50,
             "attributes": ["{}"] * 50,
             "colours": pa.array([[]] * 50, pa.list_(pa.string())),
+            "colour_shares": pa.array([[]] * 50, pa.list_(pa.float64())),
         }
     )
     scores = TextIndex(table).score(plain_words(["red silk nothing"]))

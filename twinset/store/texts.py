@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-WORD_COLUMNS = ("title", "article_type", "tags", "attributes", "colours")
+WORD_COLUMNS = ("title", "article_type", "tags", "attributes", "colours", "colour_shares")
+MAIN_SHARE = 0.25  # an item says its first colour, and what covers this much of it
 BREVITY = 0.05  # of a score: how much a row that says nothing else is ahead of one that says much more
 _SPLIT = r"[^\p{L}\p{N}]+"
 _SPELLINGS = ((r"\bt[- ]?shirt", "tshirt"), (r"\be-", "e"), (r"['’]s\b", ""))
@@ -95,15 +96,26 @@ class TextIndex:
 def _texts(rows: pa.Table) -> pa.Array:
     """Return each row's texts joined, in lower case."""
     parts = []
-    for name in WORD_COLUMNS:
+    for name in WORD_COLUMNS[:-1]:
         column: Any = rows[name].combine_chunks() if isinstance(rows[name], pa.ChunkedArray) else rows[name]
         if name == "colours":
-            column = pc.binary_join(column, " ")
+            column = _main_colours(column.to_pylist(), rows["colour_shares"].to_pylist())
         elif name in ("tags", "attributes"):
             column = _values(column)
         parts.append(pc.fill_null(column, ""))
     joined = pc.binary_join_element_wise(*parts, " ")
     return pc.utf8_lower(pc.utf8_normalize(joined, form="NFKC"))
+
+
+def _main_colours(names: Sequence[Sequence[str]], shares: Sequence[Sequence[float]]) -> pa.Array:
+    """Return the colours people would call each row's item."""
+    return pa.array(
+        [
+            " ".join(name for i, (name, share) in enumerate(zip(*row, strict=True)) if i == 0 or share >= MAIN_SHARE)
+            for row in zip(names, shares, strict=True)
+        ],
+        pa.string(),
+    )
 
 
 def _values(column: pa.Array) -> pa.Array:
