@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from twinset.data.feed import FailedRow
     from twinset.hits import Page
     from twinset.indexing import IndexReport
+    from twinset.looks.complete import LookPart
     from twinset.recommend import InColour
     from twinset.sync import SyncReport
 
@@ -44,6 +45,20 @@ def colours_json(product_id: str, found: "Sequence[InColour]") -> Json:
 def cheaper_json(product_id: str, price: float | None, hits: Sequence[Hit]) -> Json:
     """Return `twinset cheaper`'s answer; `price` is what the product itself costs."""
     return {"product_id": product_id, "price": price, "hits": [hit_json(hit) for hit in hits]}
+
+
+def look_json(product_id: str, parts: "Sequence[LookPart]") -> Json:
+    """Return `twinset look`'s answer."""
+    look = [
+        {
+            "category": part.category,
+            "share": round(part.share, DECIMALS),
+            "colours": list(part.colours),
+            "hits": [hit_json(hit) for hit in part.hits],
+        }
+        for part in parts
+    ]
+    return {"product_id": product_id, "look": look}
 
 
 def copies_json(copies: "Copies") -> Json:

@@ -42,6 +42,7 @@ from twinset.cli_export import export
 from twinset.cli_keys import keys
 from twinset.cli_label import label_commands
 from twinset.cli_learn import learn
+from twinset.cli_looks import evaluate_looks_command, look, train_looks_command
 from twinset.cli_recommend import cheaper, colours, duplicates, similar
 from twinset.cli_rules import rules
 from twinset.cli_store import store_group
@@ -287,9 +288,11 @@ def models(as_json: bool) -> None:
             click.echo(f"  card: {card}")
 
 
-for command in (similar, colours, cheaper, duplicates):
+for command in (similar, colours, cheaper, look, duplicates):
     cli.add_command(command)
 cli.add_command(train)
+train.add_command(train_looks_command)
+evaluate.add_command(evaluate_looks_command)
 cli.add_command(export)
 cli.add_command(data)
 add_item_commands(evaluate)
