@@ -1,7 +1,6 @@
 """Audit labelled boxes against a detector's: which labels are likely wrong, what to do, and what is safe to do at once.
 
-Every box gets at most one suggestion, the likeliest; so does every detection that no box explains. Boxes of odd sizes
-and photos as such, twins among them, are audit_photos.py's.
+Every box gets at most one suggestion, the likeliest; so does every detection that no box explains.
 """
 
 from collections.abc import Sequence
