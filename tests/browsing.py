@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -59,11 +60,11 @@ def serious_problems(page: Any) -> list[str]:
     return [f"{found['id']}: {found['nodes'][0]['html'][:200]}" for found in violations if found["impact"] in SERIOUS]
 
 
-def take_picture(page: Any, name: str, **options: Any) -> None:
-    """Write a picture for the docs, with few colours so that it stays small."""
-    from PIL import Image
-
+def take_picture(page: Any, name: str, **options: Any) -> int:
+    """Write a picture for the docs as NAME.png, with a palette that fits it, and return its bytes."""
     file = Path(PICTURES or "") / f"{name}.png"
     page.screenshot(path=file, **options)
     with Image.open(file) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+        few = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE)
+        few.save(file, optimize=True)
+    return file.stat().st_size

@@ -130,7 +130,9 @@ def test_a_tap_on_the_photo_shows_that_items_products(page: Any, street: Path) -
 
     expect(page.locator("#items .chip[aria-pressed=true]")).to_have_count(1)
     assert cards(page) != before
-    page.wait_for_function("[...document.querySelectorAll('#hits img')].some((image) => image.naturalWidth > 0)")
+    picture = page.locator("#hits img").first
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("(image) => image.naturalWidth") > 0
 
 
 def test_names_on_the_photo_hide_no_other(page: Any, street: Path) -> None:
@@ -225,7 +227,7 @@ def test_page_is_used_by_keyboard_alone(page: Any) -> None:
     page.focus("#sample-list button")
     page.keyboard.press("Enter")
     done(page)
-    page.wait_for_function("document.activeElement.id === 'result-title'")
+    expect(page.locator("#result-title")).to_be_focused()
 
     page.focus("#items .chip:nth-child(2)")
     page.keyboard.press("Enter")

@@ -25,7 +25,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "shop"
 SERVICE = "http://127.0.0.1:8000"  # as the example's pages say
 
 
-class _Pages(SimpleHTTPRequestHandler):
+class Pages(SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
 
@@ -39,7 +39,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def shop(example: Path) -> Iterator[str]:
     """The address of the shop that serves them."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Pages, directory=str(example)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Pages, directory=str(example)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -71,7 +71,7 @@ def test_strip_shows_similar_products_and_leads_to_them(chromium: Any, shop: str
         expect(page.locator("twinset-similar h2")).to_have_text("You may like these too")
         expect(cards.first).to_be_visible()
         page.wait_for_function(
-            "document.querySelector('twinset-similar').shadowRoot.querySelector('img').naturalWidth > 0"
+            "() => document.querySelector('twinset-similar').shadowRoot.querySelector('img').naturalWidth > 0"
         )
         assert serious_problems(page) == []
 

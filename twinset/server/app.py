@@ -17,6 +17,7 @@ from twinset.server.problems import add_handlers
 from twinset.server.routes_events import add_event_routes
 from twinset.server.routes_facets import add_facet_routes
 from twinset.server.routes_jobs import add_job_routes
+from twinset.server.routes_merchant import add_merchant_routes
 from twinset.server.routes_page import add_page_routes
 from twinset.server.routes_products import add_product_routes
 from twinset.server.routes_rules import add_rule_routes
@@ -77,6 +78,7 @@ def create_app(
     add_event_routes(app)
     add_job_routes(app)
     add_page_routes(app, settings)
+    add_merchant_routes(app)
     app.openapi_tags = [{"name": name} for name in _TAGS]
     _complete_description(app)
     return app

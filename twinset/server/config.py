@@ -41,6 +41,7 @@ HELP = {  # every setting, in the order they are shown
     "record_searches": "Write down what was searched and how close the best hit was; never the photo.",
     "traces": "Send a span of each request and stage to OpenTelemetry: pip install 'twinset[otel]'.",
     "miss_score": "An item whose best hit scores less is one the shop does not carry.",
+    "miss_crops": "Pictures of such items kept for each shop's merchants, the newest; 0: none is ever stored.",
 }
 _LIMITS = {  # lowest and highest
     "port": (0, 65535),
@@ -57,6 +58,7 @@ _LIMITS = {  # lowest and highest
     "photo_bytes": (0, 2**40),
     "job_bytes": (1, 2**40),
     "miss_score": (0, 1),
+    "miss_crops": (0, 10_000),
 }
 
 

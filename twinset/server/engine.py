@@ -24,6 +24,8 @@ from twinset.server.keys import KeyFile
 from twinset.server.limits import RateLimiter
 from twinset.server.links import ImageLinks
 from twinset.server.metrics import Metrics
+from twinset.server.misses import FOLDER as MISSES_FOLDER
+from twinset.server.misses import MissCrops
 from twinset.server.photos import PhotoShelf
 from twinset.server.problems import Busy, Loading
 from twinset.server.settings import ServerSettings, state_folder
@@ -48,6 +50,7 @@ class Loaded:
         self.keys = KeyFile(folder / KEYS_FILE)
         self.audit = AuditLog(folder / AUDIT_FILE)
         self.events = EventLog(folder / EVENTS_FILE)
+        self.misses = MissCrops(folder / MISSES_FOLDER, settings.miss_crops)
         self.links = ImageLinks(folder)
         self.jobs = Jobs(folder / JOBS_FOLDER, shop, allow_private=settings.allow_private)
         self.keys.all()  # keys that can't be read stop the start rather than every request

@@ -73,6 +73,8 @@ def _search(shop: Shop, engine: Engine, caller: Caller, form: PhotoForm, query: 
     items = search_photo(shop, image, query)
     search_id = uuid.uuid4().hex
     _record(engine, query, search_id, items)
+    if not query.where and not query.offset:  # what filters leave out is no miss
+        engine.ready().misses.keep(query.shop or DEFAULT_SHOP, image, items, engine.settings.miss_score)
     with stage("answer"):
         answer = detect_json((image.shape[1], image.shape[0]), items)
         for entry, item in zip(answer["items"], items, strict=True):

@@ -220,6 +220,19 @@ class MissesAnswer(BaseModel):
     groups: list[MissGroup]
 
 
+class MissCrop(BaseModel):
+    category: str | None = Field(examples=["dress"])
+    colour: str | None = Field(examples=["green"])
+    at: float = Field(description="Seconds since 1970.")
+    jpeg: str = Field(description="Base64 of a small JPEG.")
+
+
+class MissCropsAnswer(BaseModel):
+    days: int
+    kept: int = Field(description="Pictures kept at most, the setting miss_crops; 0: none.")
+    crops: list[MissCrop]
+
+
 class PositionClicks(BaseModel):
     position: int = Field(description="In the hits, from 0.")
     view: int

@@ -27,6 +27,7 @@ class ServerSettings:
     job_bytes: int = 256 * 1024 * 1024  # of a bulk request
     record_searches: bool = True  # write down what was searched and how close the best hit was; never the photo
     miss_score: float = 0.5  # an item whose best hit scores less is one the shop does not carry
+    miss_crops: int = 0  # pictures of such items kept for a shop's merchants; 0: none, no photo is ever stored
     traces: bool = False  # send a span of each request and stage to OpenTelemetry
     samples: tuple[Path, ...] = ()  # photos the page offers to try
     allow_private: bool = False  # fetch photos from private addresses: for tests only

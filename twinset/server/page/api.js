@@ -21,13 +21,13 @@ export function hasKey() {
 }
 
 /** Return the JSON of an answer. Throws Problem for any that is none. */
-export async function call(path, { method = "GET", form, json, signal, keepalive } = {}) {
+export async function call(path, { method = "GET", form, json, body: bytes, type, signal, keepalive } = {}) {
   const key = sessionStorage.getItem(KEY);
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  if (json !== undefined) headers["Content-Type"] = "application/json";
+  if (json !== undefined || type) headers["Content-Type"] = type ?? "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers, body: form ?? (json === undefined ? undefined : JSON.stringify(json)), signal, keepalive });
+    response = await fetch(path, { method, headers, body: form ?? bytes ?? (json === undefined ? undefined : JSON.stringify(json)), signal, keepalive });
   } catch (problem) {
     if (problem.name === "AbortError") throw problem;
     throw new Problem(0, "");
