@@ -43,6 +43,7 @@ from twinset.cli_keys import keys
 from twinset.cli_label import label_commands
 from twinset.cli_learn import learn
 from twinset.cli_looks import evaluate_looks_command, look, train_looks_command
+from twinset.cli_new import new
 from twinset.cli_recommend import cheaper, colours, duplicates, similar
 from twinset.cli_rules import rules
 from twinset.cli_store import store_group
@@ -308,6 +309,7 @@ cli.add_command(rules)
 cli.add_command(keys)
 cli.add_command(learn)
 cli.add_command(config)
+cli.add_command(new)
 
 
 class _Photos:

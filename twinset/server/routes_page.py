@@ -33,6 +33,7 @@ def add_page_routes(app: FastAPI, settings: ServerSettings) -> None:
             "max_bytes": settings.max_bytes,
             "photo_seconds": settings.photo_s,
             "miss_score": settings.miss_score,
+            "words": models.labels is not None,
             "categories": {c.name: {"en": c.en, "ko": c.ko} for c in taxonomy.categories},
             "colours": {name: {"en": en, "ko": ko} for name, (en, ko) in taxonomy.colours.items()},
             "samples": [f"/v1/samples/{i}" for i in range(len(settings.samples))],
