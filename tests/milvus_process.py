@@ -99,6 +99,7 @@ class MilvusProcess:
         """Let the server hang until `go_on`."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # until all its threads stand still
 
     def go_on(self) -> None:
         assert self.process is not None

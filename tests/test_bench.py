@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import draw_street, save_image
 
-from twinset.bench import detector, encoder, search, store
+from twinset.bench import detector, encoder, generated, references, search, store
 from twinset.bench.timing import machine, percentiles, time_ms
 from twinset.bench.yardstick import VitSize, build_vit, open_vit, random_weights
 from twinset.describe.encoder import Encoder, EncoderConfig
@@ -146,15 +146,60 @@ def test_encoder_is_timed_by_batch(monkeypatch, capsys):
     assert set(seen) == set(encoder.BATCHES)
 
 
-def test_store_is_timed_with_its_recall(monkeypatch, capsys):
-    monkeypatch.setattr(store, "QUERIES", 10)
-    monkeypatch.setattr(store, "CLUSTERS", 20)
-    store.run(600)
+def test_store_is_timed_with_its_recall_while_products_change(monkeypatch, capsys):
+    monkeypatch.setattr(store, "QUERIES", 12)
+    monkeypatch.setattr(store, "CHANGED", 40)
+    monkeypatch.setattr(store, "BEFORE_S", 0.2)
+    monkeypatch.setattr(store, "AFTER_S", 1.0)
+    monkeypatch.setattr(generated, "CLUSTERS", 20)
+    store.run(1200, faiss=False)
     data = last_line(capsys)
-    assert data["items"] == 600
-    assert data["ingest_a_second"] > 0
-    assert [row["query"] for row in data["rows"]] == ["all", "category", "category+colour+price", "numpy, exact, all"]
-    assert all(row["recall_at_24"] >= 0.99 for row in data["rows"])
+    assert data["items"] == 1200 and data["ingest_a_second"] > 0 and data["build_s"] >= 0
+    assert [row["what"] for row in data["rows"]] == ["store"] * 3 + ["numpy, exact"] * 3
+    assert [row["query"] for row in data["rows"]] == ["all", "category", "category+colour+price"] * 2
+    assert all(row["recall_at_24"] == 1 for row in data["rows"]) and data["category_recall"] == 1
+    assert (
+        data["failed"] == 0 and 0 < data["visible_s"] < 60 and data["anonymous_mb"] > 0 and data["open_to_answer_s"] > 0
+    )
+    assert data["met"]["recall of both >= 0.99"] and data["met"]["no query fails meanwhile"] and len(data["met"]) == 11
+
+
+@pytest.mark.parametrize(("name", "worse"), [("category_p50_ms", 21), ("category_recall", 0.98), ("failed", 1)])
+def test_a_goal_that_is_missed_is_told(name, worse):
+    kinds = ("all", "category", "category+colour+price")
+    figures = {f"{kind}_{figure}": value for kind in kinds for figure, value in [("p50_ms", 9), ("recall", 1)]}
+    figures |= {f"{kind}_of_numpy": 0.1 for kind in kinds}
+    figures |= {"open_to_answer_s": 1, "anonymous_mb": 500, "ingest_a_second": 20_000, "build_s": 60}
+    figures |= {"visible_s": 1, "failed": 0, "p95_before_ms": 10, "p95_during_ms": 15}
+    assert all(store.goals(figures).values())
+    assert list(store.goals(figures | {name: worse}).values()).count(False) == 1
+
+
+def test_faiss_finds_what_an_exact_scan_finds_among_those_allowed():
+    pytest.importorskip("faiss", reason="needs pip install 'twinset[bench]'")
+    catalogue = generated.generate(800, seed=3)
+    _, queries = generated.draw_queries(catalogue, 5)
+    masks = {"all": [None] * 5, "some": [catalogue.prices < 100] * 5}
+    exact = references.numpy_exact(catalogue.vectors, queries, masks, 10)
+    found = references.faiss_hnsw(catalogue.vectors, queries, masks, 10)
+    for kind in masks:
+        assert references.recall(found[kind].ids, exact[kind].ids, catalogue.vectors, queries) > 0.9
+        assert len(found[kind].times_ms) == 5
+    assert all(catalogue.prices[i] < 100 for ids in exact["some"].ids + found["some"].ids for i in ids)
+
+
+def test_recall_counts_what_is_as_near_as_the_last():
+    vectors = np.eye(4, dtype=np.float32)[[0, 1, 1, 2]]
+    queries = np.array([[0.9, 0.4, -0.1, 0]], np.float32)
+    assert references.recall([[0, 2]], [[0, 1]], vectors, queries) == 1
+    assert references.recall([[0, 3]], [[0, 1]], vectors, queries) == 0.5
+    assert references.recall([[]], [[]], vectors, queries) == 1
+
+
+def test_the_largest_category_has_its_share():
+    categories = generated.generate(20_000).categories
+    shares = np.bincount(categories) / len(categories)
+    assert shares.max() == pytest.approx(0.4, abs=0.02) and len(shares) == 13 and shares.min() > 0
 
 
 SERVICE = """

@@ -194,14 +194,31 @@ def bench_encoder(model: str, threads: int) -> None:
 
 @bench.command("store")
 @click.option("--items", type=click.IntRange(1000), default=100_000, show_default=True, help="Vectors to store.")
-def bench_store(items: int) -> None:
-    """Ingest, query times and recall of the store, beside numpy's exact search.
+@click.option("--store", help="Where to make a store, Milvus for one; it stays. [default: a directory that is removed]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is generated.")
+@click.option("--no-faiss", is_flag=True, help="Leave out FAISS: at a million items its index takes minutes.")
+def bench_store(items: int, store: str | None, seed: int, no_faiss: bool) -> None:
+    """Ingest, query times and recall of the store, changes while queries run; numpy and FAISS beside it.
 
     Example: twinset bench store --items 100000
     """
     from twinset.bench.store import run
 
-    run(items)
+    run(items, store, seed, not no_faiss)
+
+
+@bench.command("faults")
+@click.option("--kills", type=click.IntRange(1), default=12, show_default=True, help="Processes to kill.")
+@click.option("--store", help="Where to make a store, Milvus for one; it stays. [default: a directory that is removed]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the moments.")
+def bench_faults(kills: int, store: str | None, seed: int) -> None:
+    """Kill imports, tidying and copies at random moments: nothing acknowledged may be lost.
+
+    Example: twinset bench faults --kills 50
+    """
+    from twinset.bench.faults import run
+
+    run(kills, store, seed)
 
 
 @bench.command("search")
