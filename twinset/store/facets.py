@@ -161,8 +161,9 @@ def _count(parts: Sequence[tuple[_Valued, NDArray[np.int64]]]) -> dict[Any, int]
     for (rows, values, codes), groups in parts:
         known = np.array([numbers.setdefault(value, len(numbers)) for value in values], np.int64)
         pairs.append(known[codes] + (groups[rows] << 32) if len(rows) else np.zeros(0, np.int64))
-    every = pairs[0] if len(pairs) == 1 else np.concatenate([np.zeros(0, np.int64), *pairs])
-    counts = np.bincount(np.unique(every) & 0xFFFFFFFF, minlength=len(numbers)).tolist()
+    every = np.sort(pairs[0] if len(pairs) == 1 else np.concatenate([np.zeros(0, np.int64), *pairs]))
+    once = every[np.flatnonzero(np.diff(every, prepend=-1))]  # several times quicker than np.unique
+    counts = np.bincount(once & 0xFFFFFFFF, minlength=len(numbers)).tolist()
     return {value: counts[i] for value, i in numbers.items() if counts[i]}
 
 

@@ -198,7 +198,7 @@ class View:
             numbers = (
                 live.part.product if live.alive is None else live.part.product[live.alive] for live in self.parts
             )
-            self._products = sum(len(np.unique(products)) for products in numbers)
+            self._products = sum(int(np.count_nonzero(np.bincount(products))) for products in numbers)
         return self._products
 
     def _group_numbers(self) -> list[NDArray[np.int64]]:

@@ -75,7 +75,7 @@ class Views:
 
     def _start(self, version: int) -> View:
         """Return the view to go on from: the last one, or a newer snapshot."""
-        view = self._view or View(0, ())
+        view = View(0, ()) if self._view is None else self._view  # `or` would count its products
         found = newest_snapshot(self._folder, self._table_id or "", version)
         if found and found.version > view.snapshot:
             part = open_snapshot(found)
