@@ -19,7 +19,7 @@ from twinset.search import detect_image, one_for_each_garment, search_image
 from twinset.search_page import write_search_page
 from twinset.shop import Shop
 from twinset.store import open_store
-from twinset.types import Colour, Detections, FoundItem, Hit, Product
+from twinset.types import Colour, FoundItem, Hit, Product
 
 STREET = draw_street()
 TOP_BOX, TROUSERS_BOX = (40, 20, 88, 84), (40, 100, 88, 190)
@@ -69,13 +69,11 @@ def test_min_score_decides_what_is_an_item(models):
         detect_image(photo, models, 1.5)
 
 
-def test_a_garment_found_as_two_categories_worn_instead_of_each_other_is_one_item(models):
-    boxes = np.array([[0, 0, 50, 100], [0, 2, 50, 100], [1, 0, 50, 100], [0, 0, 50, 40]], np.float32)
-    names = ["skirt", "shorts", "bag", "dress"]  # nothing is worn instead of a bag; the dress lies elsewhere
-    labels = np.array([models.categories.index(name) for name in names])
-    found = one_for_each_garment(Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6], np.float32), labels), models)
-    assert [models.categories[label] for label in found.labels] == ["skirt", "bag", "dress"]
-    assert len(one_for_each_garment(Detections(boxes[:0], np.zeros(0, np.float32), labels[:0]), models).boxes) == 0
+def test_a_garment_found_twice_is_one_item(models):
+    boxes = np.array([[0, 0, 50, 100], [0, 2, 50, 100], [1, 0, 50, 100], [0, 0, 50, 40], [0, 0, 50, 99]], np.float32)
+    names = ["skirt", "shorts", "bag", "dress", "bag"]  # nothing is worn instead of a bag; the dress lies elsewhere
+    assert one_for_each_garment(boxes, names, models) == [0, 2, 3]
+    assert one_for_each_garment(boxes[:0], [], models) == []
 
 
 # --- searching --------------------------------------------------------------------------------------------------------

@@ -156,7 +156,8 @@ def describe_products(
     """Return each product's item on an image of it.
 
     `boxes` are those of products alone on a plain background, from `item_box`. Elsewhere it is the best detection of
-    the feed's category, or the whole image; where the feed gives no category, the best detection decides on it too.
+    the feed's category, or the whole image; where the feed gives no category, the best detection decides on it too, and
+    the description may correct it.
     """
     asked = [i for i, product in enumerate(products) if _needs_detector(product, boxes[i])]
     found = dict(zip(asked, models.detect_batch([images[i] for i in asked], DETECT_MIN_SCORE), strict=True))
@@ -165,10 +166,14 @@ def describe_products(
         for i, (product, image, box) in enumerate(zip(products, images, boxes, strict=True))
     ]
     crops = [np.array([box], np.float32) for _, _, box in places]
-    return [
-        Item(category, score, box, described.embedding, described.colours, described.attributes, models.version)
-        for (category, score, box), (described,) in zip(places, models.describe_batch(images, crops), strict=True)
-    ]
+    items = []
+    for product, place, (described,) in zip(products, places, models.describe_batch(images, crops), strict=True):
+        category, score, box = place
+        if models.labels and category and not product.category_given:
+            category = models.labels.category_of(described.embedding, category)
+        looks = described.embedding, described.colours, described.attributes
+        items.append(Item(category, score, box, *looks, models.version))
+    return items
 
 
 def _needs_detector(product: Product, box: Box | None) -> bool:

@@ -32,8 +32,7 @@ def detect_image(image: Image, models: "Models", min_score: float | None = None)
     """Return the items in a photo, best first, without hits; without `min_score` above the operating threshold."""
     if min_score is not None and not 0 <= min_score <= 1:
         raise _usage("min_score", "a number from 0 to 1", str(min_score))
-    detections = _detect(image, models, min_score)
-    return _found(detections, models, _describe(image, models, detections.boxes))
+    return [item for item, _ in _items(image, models, min_score)]
 
 
 def search_image(
@@ -75,16 +74,10 @@ def search_image(
         found = _found_in_box(image, models, (0.0, 0.0, float(width), float(height)), None, None)
     elif box is not None:
         box = check_box(box, image)
-        found = _found_in_box(image, models, box, *_overlapping(_detect(image, models), models, box, category))
+        named, score = _overlapping(_detect(image, models), models, box, category)
+        found = _found_in_box(image, models, box, named, score, corrected=category is None)
     else:
-        detections = _detect(image, models)
-        if category is not None:
-            detections = _of_category(detections, models, category)
-        described = _describe(image, models, detections.boxes)
-        found = [
-            (item, entry.embedding)
-            for item, entry in zip(_found(detections, models, described), described, strict=True)
-        ]
+        found = [pair for pair in _items(image, models) if category is None or pair[0].category == category]
     if not found:
         return []
     found = _of_words(found, asked)
@@ -136,20 +129,48 @@ def check_box(box: Box, image: Image) -> Box:
 
 def _detect(image: Image, models: "Models", min_score: float | None = None) -> Detections:
     with stage("detect"):
-        detections = models.detect(image, min_score)
-        return detections if min_score is not None else one_for_each_garment(detections, models)
+        return models.detect(image, min_score)
 
 
-def one_for_each_garment(detections: Detections, models: "Models") -> Detections:
-    """Return the detections without those that a better one shows as another category: a skirt that is also shorts."""
-    apart = {category.name: category.apart for category in models.taxonomy.categories}
+def _items(
+    image: Image, models: "Models", min_score: float | None = None
+) -> list[tuple[FoundItem, NDArray[np.float32]]]:
+    """Return the items in a photo with their embeddings: with `min_score` as the detector alone finds them.
+
+    Without it an item's description may correct its category, and a garment found twice is one item.
+    """
+    detections = _detect(image, models, min_score)
+    described = _describe(image, models, detections.boxes)
     names = [models.categories[label] for label in detections.labels]
-    overlaps = box_iou(detections.boxes, detections.boxes) >= RIVAL_IOU
+    kept = list(range(len(names)))
+    if min_score is None:
+        names = [_category(name, entry, models) for name, entry in zip(names, described, strict=True)]
+        kept = one_for_each_garment(detections.boxes, names, models)
+    found = []
+    for i in kept:
+        score, box, entry = float(detections.scores[i]), _box(detections.boxes[i]), described[i]
+        item = FoundItem(names[i], score, box, entry.colours, (), attributes=entry.attributes)
+        found.append((item, entry.embedding))
+    return found
+
+
+def _category(found: str, described: "Described", models: "Models") -> str:
+    return models.labels.category_of(described.embedding, found) if models.labels else found
+
+
+def one_for_each_garment(boxes: NDArray[np.float32], names: Sequence[str], models: "Models") -> list[int]:
+    """Return the numbers of the (N, 4) boxes, best first, that no better one shows already.
+
+    A box does so that lies on it and is of its category, or of one worn instead of it: a skirt that is also shorts.
+    """
+    apart = {category.name: category.apart for category in models.taxonomy.categories}
+    overlaps = box_iou(boxes, boxes) >= RIVAL_IOU
     kept: list[int] = []
-    for i, name in enumerate(names):  # best first
-        if not any(overlaps[i, j] and (name in apart[names[j]] or names[j] in apart[name]) for j in kept):
+    for i, name in enumerate(names):
+        rivals = (names[j] for j in kept if overlaps[i, j])
+        if not any(name == rival or name in apart[rival] or rival in apart[name] for rival in rivals):
             kept.append(i)
-    return Detections(detections.boxes[kept], detections.scores[kept], detections.labels[kept])
+    return kept
 
 
 def _describe(image: Image, models: "Models", boxes: NDArray[np.float32]) -> "list[Described]":
@@ -157,19 +178,12 @@ def _describe(image: Image, models: "Models", boxes: NDArray[np.float32]) -> "li
         return models.describe(image, boxes)
 
 
-def _found(detections: Detections, models: "Models", described: Sequence["Described"]) -> list[FoundItem]:
-    return [
-        FoundItem(models.categories[label], float(score), _box(box), entry.colours, (), attributes=entry.attributes)
-        for box, score, label, entry in zip(
-            detections.boxes, detections.scores, detections.labels, described, strict=True
-        )
-    ]
-
-
 def _found_in_box(
-    image: Image, models: "Models", box: Box, category: str | None, score: float | None
+    image: Image, models: "Models", box: Box, category: str | None, score: float | None, corrected: bool = False
 ) -> list[tuple[FoundItem, NDArray[np.float32]]]:
     described = _describe(image, models, np.array([box], np.float32))[0]
+    if corrected and category is not None:
+        category = _category(category, described, models)
     item = FoundItem(category, score, box, described.colours, (), attributes=described.attributes)
     return [(item, described.embedding)]
 

@@ -85,6 +85,7 @@ def fit_labels(
         colour_weight,
         chosen,
         calibration,
+        trained["category"],
     ), figures
 
 
@@ -98,6 +99,7 @@ def trained_heads(tasks: Tasks, weights: Sequence[float], vocabulary: Vocabulary
         "colour_base": vocabulary.base_colours,
         "gender": GENDERS,
         "words": vocabulary.words or ("",),
+        "category": vocabulary.categories,
     }
     called = {"type": "article_type", "colour_base": "colour"}
     found = {}

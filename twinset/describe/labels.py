@@ -23,6 +23,7 @@ from twinset.types import Colour
 
 FILE = "labels.json"
 MIN_SHARE = 0.08  # of an item's colours; what has less is not named
+CATEGORY_MARGIN = 3.0  # nats by which another category has to be likelier than the one an item was found as
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +105,16 @@ class Labels:
     colour_weight: float = 0.0  # of the colours the head gives, beside those of the pixels
     weights: LabelWeights = LabelWeights()
     calibration: Calibration = Calibration()
+    category: Head | None = None  # None: the detector alone decides
+
+    def category_of(self, embedding: NDArray[np.float32], found: str) -> str:
+        """Return an item's category: the one it was found as, unless its looks say another by a wide margin."""
+        if self.category is None or found not in self.category.names:
+            return found
+        logs = self.category.log_probabilities(embedding)
+        best = int(logs.argmax())
+        sure = logs[best] - logs[self.category.names.index(found)] >= CATEGORY_MARGIN
+        return self.category.names[best] if sure else found
 
     def read(self, embedding: NDArray[np.float32]) -> Reading:
         """Return what an embedding says."""
@@ -211,6 +222,7 @@ def load_labels(folder: Path) -> Labels | None:
             colour_weight=float(data["colour_weight"]),
             weights=LabelWeights(**data["weights"]),
             calibration=Calibration(**data["calibration"]),
+            category=_read_head(data["heads"]["category"]) if "category" in data["heads"] else None,
         )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file}: expected an encoder's labels, found: {exc!r}; install Twinset again") from exc
@@ -219,6 +231,8 @@ def load_labels(folder: Path) -> Labels | None:
 def save_labels(labels: Labels, folder: Path, **facts: object) -> None:
     """Write labels.json, with further facts such as figures."""
     heads = {name: _write_head(getattr(labels, name)) for name in ("article_type", "colour", "gender", "words")}
+    if labels.category is not None:
+        heads["category"] = _write_head(labels.category)
     attributes = {
         name: _write_head(entry.head) | {"values": [_as_dict(value) for value in entry.values]}
         for name, entry in labels.attributes.items()
