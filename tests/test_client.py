@@ -95,6 +95,7 @@ def test_events_reports_and_rules(client):
     photo = client.search(STREET_PNG, category="top")
     event = {"type": "click", "product_id": "p000", "search_id": photo.search_id, "item_no": 0, "position": 0}
     assert client.send_events([event]) == 1
+    assert client.miss_crops(days=7)["crops"] == []
     assert client.report("clicks")["positions"][0]["click"] == 1
     rules = {"pin": [{"product_id": "p020"}]}
     (item,) = client.preview_rules(rules, STREET_PNG, category="top", k=3).items

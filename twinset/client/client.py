@@ -223,6 +223,11 @@ class Client:
         """Return a report: searches, misses or clicks."""
         return self._ask("GET", f"/v1/reports/{_part(name)}", params={"days": days, "shop": shop})
 
+    def miss_crops(self, *, days: int = 30, limit: int = 60, shop: str | None = None) -> Json:
+        """Return pictures of items the shop had nothing close to, newest first, where the service keeps them."""
+        params = {"days": days, "limit": limit, "shop": shop}
+        return self._ask("GET", "/v1/reports/misses/crops", params=params)
+
     def rules(self, *, shop: str | None = None) -> Json:
         """Return the shop's rules."""
         found: Json = self._ask("GET", "/v1/rules", params={"shop": shop})["rules"]
