@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from twinset.backbone import denormals_as_zero
 from twinset.cli import cli
 from twinset.data.drawn import draw_shop
 from twinset.data.feed import read_feed
@@ -53,6 +54,7 @@ def samples() -> list[Sample]:
 def trained(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> Path:
     out = tmp_path_factory.mktemp("detector")
     train_detector(TINY, samples, CATEGORIES, out)
+    assert np.float64(5e-324) * 1 > 0, "training leaves denormals as they were"
     return out
 
 
@@ -260,3 +262,12 @@ def test_the_encoder_says_what_embeddings_mean_and_is_exported_again(catalogue, 
         "encoder.onnx",
         "labels.json",
     ]
+
+
+def test_denormals_are_zero_only_as_long_as_asked() -> None:
+    smallest = np.float64(5e-324)
+    with denormals_as_zero():
+        with denormals_as_zero():
+            assert smallest * 1 == 0
+        assert smallest * 1 == 0
+    assert smallest * 1 > 0

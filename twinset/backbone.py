@@ -4,7 +4,9 @@ Tan & Le, "EfficientNet", ICML 2019, table 1; the Lite variants drop squeeze-and
 """
 
 import importlib.util
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -142,8 +144,21 @@ def load_imagenet(name: str) -> EfficientNetLite:
     return net
 
 
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """Have this thread and torch's own compute with denormals as zero, then as before.
+
+    These weights and the losses' gradients make many; they take several times as long to compute with.
+    """
+    before = sys.float_info.min / 2 == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
 def pooled_features(net: EfficientNetLite, pixels: Sequence[Tensor]) -> Tensor:
     """Return (N, C) unit features, the last map averaged: the baseline embeddings are compared with."""
-    torch.set_flush_denormal(True)  # these weights make denormals, fourteen times slower to compute with
-    with torch.no_grad():
+    with denormals_as_zero(), torch.no_grad():
         return torch.cat([F.normalize(net(p[None])[-1].mean((2, 3)), dim=1) for p in pixels])

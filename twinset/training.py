@@ -16,12 +16,8 @@ from twinset.errors import DataError
 T = TypeVar("T")
 
 
-def prepare_process() -> None:
-    """Set this process up for training on a CPU: denormals are zero, and freed memory is kept.
-
-    The C library hands large blocks back to the system at once; zeroing them anew took a third of every step.
-    """
-    torch.set_flush_denormal(True)
+def keep_freed_memory() -> None:
+    """Have the C library keep the memory this process frees: zeroing large blocks anew took a third of every step."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         m_trim_threshold, m_top_pad, m_mmap_max, m_arena_max = -1, -2, -4, -8

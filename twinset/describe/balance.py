@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from twinset.backbone import denormals_as_zero
 from twinset.describe.augment import ViewSettings, make_view
 from twinset.describe.network import DIMS, EncoderNet, join
 from twinset.describe.samples import ItemSample
@@ -71,6 +72,7 @@ def _figures(shown: Parts, asked: Parts, moved: Parts, weights: tuple[float, flo
     }
 
 
+@denormals_as_zero()
 @torch.no_grad()
 def embed_parts(
     net: EncoderNet,

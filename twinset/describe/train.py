@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from twinset.backbone import load_imagenet
+from twinset.backbone import denormals_as_zero, load_imagenet
 from twinset.data.labelled import is_dev
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, make_view
 from twinset.describe.balance import choose_weights, embed_parts
@@ -32,10 +32,10 @@ from twinset.errors import DataError, ModelError, UsageError
 from twinset.images import crop
 from twinset.runtime import OnnxSession
 from twinset.training import (
+    keep_freed_memory,
     load_checkpoint,
     make_optimizer,
     prefetch,
-    prepare_process,
     save_checkpoint,
     set_rates,
     update_average,
@@ -100,6 +100,7 @@ class ItemBatch(NamedTuple):
     words: NDArray[np.float32]  # (P, W) shares
 
 
+@denormals_as_zero()
 def train_encoder(
     settings: EncoderSettings,
     samples: Sequence[ItemSample],
@@ -113,7 +114,7 @@ def train_encoder(
     Every tenth product, by a hash of its id, is held back as dev: the weights of the embedding's parts are chosen
     on it. A checkpoint found in `out` is gone on from. Raises DataError on a loss that is not finite.
     """
-    prepare_process()
+    keep_freed_memory()
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     train = [s for s in samples if not is_dev(s.product_id)]

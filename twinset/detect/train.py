@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from twinset.backbone import EfficientNetLite, load_imagenet
+from twinset.backbone import EfficientNetLite, denormals_as_zero, load_imagenet
 from twinset.detect.augment import AugmentSettings, Batch, make_batch
 from twinset.detect.detector import Detector, DetectorConfig
 from twinset.detect.export import ServingNet, export_detector, read_weights
@@ -23,10 +23,10 @@ from twinset.detect.network import DetectorNet, make_points
 from twinset.detect.samples import Sample
 from twinset.errors import DataError, UsageError
 from twinset.training import (
+    keep_freed_memory,
     load_checkpoint,
     make_optimizer,
     prefetch,
-    prepare_process,
     save_checkpoint,
     set_rates,
     update_average,
@@ -78,6 +78,7 @@ class TrainSettings:
 Evaluate = Callable[[Detector], dict[str, float]]
 
 
+@denormals_as_zero()
 def train_detector(
     settings: TrainSettings,
     samples: Sequence[Sample],
@@ -91,7 +92,7 @@ def train_detector(
     A checkpoint found in `out` is gone on from. `start_from` is an exported detector.onnx whose weights training starts
     with. `evaluate` is asked once an epoch; its figures go to the log. Raises DataError on a loss that is not finite.
     """
-    prepare_process()
+    keep_freed_memory()
     pools = _Pools(samples)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
