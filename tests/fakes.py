@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twinset.models import Described
+from twinset.models import WEIGHTS, Described
 from twinset.taxonomy import Taxonomy, default_taxonomy
 from twinset.types import Colour, Detections, Image
 
@@ -37,6 +37,7 @@ class FakeModels:
     name = "fake"
     min_score = 0.3
     labels = None
+    folder = WEIGHTS / "default"
 
     def __init__(self, version: str = "fake-000000000000") -> None:
         self.version = version

@@ -80,7 +80,10 @@ def test_what_stands_beside_a_product(client):
     ]
     for product_id in ("blue", "red"):
         client.delete_product(product_id)
-    for ask in (client.cheaper, client.colours):
+    look = client.look("p000", k=2, categories=2)
+    assert look and all(len(part.hits) <= 2 for part in look) and all(part.category != "top" for part in look)
+    assert [hit.product_id for hit in client.similar("p000", k=2, diversity=0.5, merge_copies=True)] == ["p015"]
+    for ask in (client.cheaper, client.colours, client.look):
         with pytest.raises(Problem, match="404"):
             ask("none")
 

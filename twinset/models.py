@@ -33,6 +33,7 @@ class Models:
     encoder: Encoder
     taxonomy: Taxonomy
     labels: Labels | None = None  # what embeddings say in words; None for a model without labels.json
+    folder: Path = WEIGHTS / "default"  # where it came from
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ def load_models(name: str = "default", threads: int | None = None) -> Models:
     folder = model_folder(name)
     labels = load_labels(folder)
     detector, encoder = load_detector(folder, threads), load_encoder(folder, threads, labels)
-    return Models(folder.name, model_version(folder), detector, encoder, default_taxonomy(), labels)
+    return Models(folder.name, model_version(folder), detector, encoder, default_taxonomy(), labels, folder)
 
 
 def model_version(folder: Path) -> str:

@@ -11,6 +11,8 @@ from twinset.types import Box, FoundItem, Hit, Image
 if TYPE_CHECKING:
     from twinset.describe.labels import LabelWeights
     from twinset.indexing import IndexReport, Progress
+    from twinset.looks.complete import LookPart
+    from twinset.looks.model import LookModel
     from twinset.models import Models
     from twinset.rules import Rules
     from twinset.store import Store
@@ -41,6 +43,7 @@ class Shop:
 
     def __init__(self, models: "Models", store: "Store") -> None:
         self.models, self.store = models, store
+        self._looks: LookModel | None = None  # read at the first look
 
     def detect(self, image: Image | str | Path, min_score: float | None = None) -> list[FoundItem]:
         """Return the items in a photo, best first, without hits."""
@@ -111,11 +114,34 @@ class Shop:
         where: Sequence[str] = (),
         min_score: float = 0.0,
         offset: int = 0,
+        diversity: float = 0.0,
+        merge_copies: bool = False,
     ) -> list[Hit]:
-        """Return up to `k` other products of a shop most like one of its own. Raises NotFound."""
+        """Return up to `k` other products of a shop most like one of its own; see `recommend.similar_products`."""
         from twinset.recommend import similar_products
 
-        return similar_products(product_id, self.store, shop=shop, k=k, where=where, min_score=min_score, offset=offset)
+        return similar_products(
+            product_id,
+            self.store,
+            shop=shop,
+            k=k,
+            where=where,
+            min_score=min_score,
+            offset=offset,
+            diversity=diversity,
+            merge_copies=merge_copies,
+        )
+
+    def look(
+        self, product_id: str, shop: str = "default", k: int = 6, where: Sequence[str] = (), categories: int = 4
+    ) -> "list[LookPart]":
+        """Return what goes with a product, category by category; see `looks.complete.complete_look`."""
+        from twinset.looks.complete import complete_look
+        from twinset.looks.model import load_looks
+
+        if self._looks is None:
+            self._looks = load_looks(self.models.folder)
+        return complete_look(product_id, self.store, self._looks, shop=shop, k=k, where=where, categories=categories)
 
     def index(
         self,

@@ -8,7 +8,7 @@ with Client("http://127.0.0.1:8000", key="tw_...") as shop:
 """
 
 from twinset.client.client import Client, Problem
-from twinset.client.values import Colour, Facet, FacetValue, FailedRow, Hit, Item, Job, Photo, Product
+from twinset.client.values import Colour, Facet, FacetValue, FailedRow, Hit, Item, Job, LookPart, Photo, Product
 
 __all__ = [
     "Client",
@@ -19,6 +19,7 @@ __all__ = [
     "Hit",
     "Item",
     "Job",
+    "LookPart",
     "Photo",
     "Problem",
     "Product",

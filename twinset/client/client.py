@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from twinset.client.values import Facet, Hit, Item, Job, Json, Photo, Product, read
+from twinset.client.values import Facet, Hit, Item, Job, Json, LookPart, Photo, Product, read
 from twinset.errors import MissingExtra, TwinsetError, UsageError
 
 if TYPE_CHECKING:
@@ -147,10 +147,13 @@ class Client:
         k: int = 24,
         where: Sequence[str] = (),
         min_score: float | None = None,
+        diversity: float | None = None,
+        merge_copies: bool = False,
         shop: str | None = None,
     ) -> list[Hit]:
-        """Return the products most like one of the shop's."""
+        """Return the products most like one of the shop's; see `twinset similar` for diversity and copies."""
         params = {"k": k, "where": list(where), "min_score": min_score, "shop": shop}
+        params |= {"diversity": diversity, "merge_copies": merge_copies or None}
         answer = self._ask("GET", f"/v1/products/{_part(product_id)}/similar", params=params)
         return [read(Hit, hit) for hit in answer["hits"]]
 
@@ -167,6 +170,20 @@ class Client:
         params = {"k": k, "where": list(where), "shop": shop}
         answer = self._ask("GET", f"/v1/products/{_part(product_id)}/cheaper", params=params)
         return [read(Hit, hit) for hit in answer["hits"]]
+
+    def look(
+        self,
+        product_id: str,
+        *,
+        k: int = 6,
+        categories: int = 4,
+        where: Sequence[str] = (),
+        shop: str | None = None,
+    ) -> list[LookPart]:
+        """Return what is worn with one of the shop's products, the likeliest category first."""
+        params = {"k": k, "categories": categories, "where": list(where), "shop": shop}
+        answer = self._ask("GET", f"/v1/products/{_part(product_id)}/look", params=params)
+        return [read(LookPart, part) for part in answer["look"]]
 
     def product(self, product_id: str, *, shop: str | None = None) -> Product:
         """Return a product as it is stored."""

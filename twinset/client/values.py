@@ -50,6 +50,17 @@ class Hit:
     colours: tuple[Colour, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     why: Json | None = None  # what it and the item asked for have in common
+    copies: tuple[str, ...] = ()  # listings of the same picture that it stands for
+
+
+@dataclass(frozen=True, slots=True)
+class LookPart:
+    """A category that is worn with a product."""
+
+    category: str
+    share: float  # the chance of it beside the product
+    colours: tuple[str, ...] = ()  # that go best
+    hits: tuple[Hit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,7 @@ _NESTED: dict[tuple[type, str], type] = {
     (Item, "hits"): Hit,
     (Item, "hits_before"): Hit,
     (Item, "facets"): Facet,
+    (LookPart, "hits"): Hit,
     (Photo, "items"): Item,
     (Job, "failed"): FailedRow,
 }

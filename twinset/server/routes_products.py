@@ -1,4 +1,4 @@
-"""Products: read, list, their picture, what is like them; stored and removed by those who may write."""
+"""Products: read, list, their picture; stored and removed by those who may write."""
 
 import asyncio
 import logging
@@ -10,22 +10,19 @@ from starlette.exceptions import HTTPException
 
 from twinset.data.feed import FailedRow
 from twinset.errors import NotFound
-from twinset.hits import Wanted, similar_page
 from twinset.server.access import admit
 from twinset.server.bodies import BULK_BODY, PRODUCT_BODY
 from twinset.server.engine import Loaded, engine_of
-from twinset.server.http import json_answer, json_bytes, offset_of, read_cursor, tagged, tagged_bytes, write_cursor
+from twinset.server.http import json_answer, json_bytes, read_cursor, tagged, tagged_bytes, write_cursor
 from twinset.server.intake import check_row, failed_json, rows_of
-from twinset.server.query import MAX_DEPTH, MAX_K
 from twinset.server.routes_jobs import job_json
 from twinset.server.schemas import (
     JobAnswer,
     ProductAnswer,
     ProductsAnswer,
-    SimilarAnswer,
     problems,
 )
-from twinset.server.shown import hit_answer, product_answer
+from twinset.server.shown import product_answer
 from twinset.server.uploads import read_body, wrong
 from twinset.server.writing import write_down, writer
 from twinset.store import Key
@@ -65,31 +62,6 @@ def _add_reading(app: FastAPI) -> None:
             return {"products": page, "next_cursor": write_cursor(ids[limit - 1]) if more else None}
 
         return tagged(request, await asyncio.to_thread(work))
-
-    @app.get(
-        "/v1/products/{product_id}/similar",
-        tags=["products"],
-        response_model=SimilarAnswer,
-        responses=problems(404, 422, 503),
-    )
-    async def similar(
-        request: Request,
-        product_id: str,
-        k: int = Query(24, ge=1, le=MAX_K),
-        shop: str | None = None,
-        where: list[str] = Query([]),  # noqa: B008
-        min_score: float = Query(0, ge=0, le=1),
-        cursor: str | None = None,
-    ) -> Response:
-        """The products most like one of the shop's, page by page."""
-        engine, caller = engine_of(request), admit(request, "search")
-        name = caller.shop_for(shop)
-        wanted = Wanted(k, offset_of(cursor, MAX_DEPTH), min_score, where, name)
-        page = await engine.run(lambda opened: similar_page(opened.store, Key(name, product_id), wanted))
-        hits = [hit_answer(hit, engine.ready(), caller) for hit in page.hits]
-        after = page.next_offset if page.next_offset and page.next_offset < MAX_DEPTH else None
-        next_cursor = write_cursor(after) if after else None
-        return tagged(request, {"product_id": product_id, "hits": hits, "next_cursor": next_cursor})
 
     @app.get("/v1/products/{product_id}", tags=["products"], response_model=ProductAnswer, responses=problems(404, 503))
     async def product(request: Request, product_id: str, shop: str | None = None) -> Response:

@@ -37,6 +37,7 @@ class HitAnswer(BaseModel):
     variants: int = Field(1, description="Products of its group that this hit stands for.")
     rule: str | None = Field(None, description="That gave it its place: pinned, boosted or buried.")
     attributes: dict[str, str] = Field({}, examples=[{"gender": "women"}])
+    copies: list[str] = Field([], description="Listings of the same picture that this hit stands for.")
     why: WhyAnswer | None = None
 
 
@@ -139,6 +140,18 @@ class CheaperAnswer(BaseModel):
     product_id: str = Field(examples=["1563"])
     price: float | None = Field(description="Of the product itself.", examples=[12.5])
     hits: list[HitAnswer]
+
+
+class LookPartAnswer(BaseModel):
+    category: str = Field(examples=["trousers"])
+    share: float = Field(description="The chance of this category beside the product.", examples=[0.41])
+    colours: list[str] = Field(description="That go best, the best first.", examples=[["blue", "black", "white"]])
+    hits: list[HitAnswer] = Field(description="Their score says how well colour and style go, 1 at best.")
+
+
+class LookAnswer(BaseModel):
+    product_id: str = Field(examples=["1563"])
+    look: list[LookPartAnswer]
 
 
 class ProductAnswer(BaseModel):
