@@ -1,7 +1,9 @@
 """Match points to ground truth and score the match: task-aligned assignment and the losses of the anchor-free head.
 
-Assignment after Feng et al., "TOOD", ICCV 2021, section 3.2; distances' distribution loss after Li et al., "Generalized
-Focal Loss", NeurIPS 2020, section 3.2; CIoU after Zheng et al., AAAI 2020.
+Assignment after Feng et al., "TOOD", ICCV 2021, section 3.2, with a prior of level and centre: without it the finest
+level took nearly every box for itself, the coarser two never learned, and what was too large for it scored low.
+Distances' distribution loss after Li et al., "Generalized Focal Loss", NeurIPS 2020, section 3.2; CIoU after Zheng et
+al., AAAI 2020.
 """
 
 import math
@@ -19,6 +21,8 @@ class LossSettings:
     topk: int = 10  # points matched to a box
     alpha: float = 0.5  # weight of the score in the alignment
     beta: float = 6.0  # weight of the IoU in the alignment
+    span: float = 8.0  # strides along the longer side of a box that fits its level best, as the anchors of ATSS
+    centre: float = 0.3  # standard deviation, in the box's sides, of how much points around its centre are preferred
     class_weight: float = 0.5
     box_weight: float = 7.5
     distribution_weight: float = 1.5
@@ -48,25 +52,37 @@ def complete_iou(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.no_grad()
 def assign(
-    scores: Tensor, boxes: Tensor, points: Tensor, truth: Tensor, labels: Tensor, valid: Tensor, settings: LossSettings
+    scores: Tensor,
+    boxes: Tensor,
+    points: Tensor,
+    strides: Tensor,
+    truth: Tensor,
+    labels: Tensor,
+    valid: Tensor,
+    settings: LossSettings,
 ) -> tuple[Tensor, Tensor]:
     """Return for every point the index (B, P) of its ground-truth box (-1: background) and its soft score (B, P).
 
-    scores (B, P, C) in [0, 1], boxes (B, P, 4), points (P, 2), truth (B, M, 4), labels (B, M), valid (B, M) bool.
-    A point is matched only inside the box, or for boxes too small to hold a point, the points nearest their centre.
+    scores (B, P, C) in [0, 1], boxes (B, P, 4), points (P, 2), strides (P,), truth (B, M, 4), labels (B, M), valid
+    (B, M) bool. A point is matched only inside the box and on a level that fits the box's size, or for boxes that hold
+    fewer than four such points, the points of those levels nearest their centre.
     """
     count = truth.shape[1]
     if count == 0:
         return torch.full(scores.shape[:2], -1), torch.zeros(scores.shape[:2])
+    prior = level_prior(truth, strides, settings.span)  # (B, M, P)
     sides = torch.cat([points - truth[:, :, None, :2], truth[:, :, None, 2:] - points], 3)  # (B, M, P, 4)
-    inside = sides.amin(3) > 0.01
+    inside = (sides.amin(3) > 0.01) & (prior > 0)
     small = inside.sum(2, keepdim=True) < 4
-    centre_distance = (points - (truth[:, :, None, :2] + truth[:, :, None, 2:]) / 2).square().sum(3)
+    size = (truth[:, :, None, 2:] - truth[:, :, None, :2]).clamp(min=1.0)
+    away = points - (truth[:, :, None, :2] + truth[:, :, None, 2:]) / 2  # (B, M, P, 2)
+    centre_distance = away.square().sum(3).masked_fill(prior <= 0, torch.inf)
     near = torch.zeros_like(inside).scatter_(2, centre_distance.topk(4, 2, largest=False).indices, True)
     candidate = (inside | (small & near)) & valid[:, :, None]
+    prior = prior * torch.exp((away / size).square().sum(3) / (-2 * settings.centre**2))
     own_score = scores.gather(2, labels[:, None, :].expand(-1, scores.shape[1], -1)).transpose(1, 2)  # (B, M, P)
     iou = pair_iou(boxes[:, None], truth[:, :, None]).clamp(min=0)
-    alignment = own_score.pow(settings.alpha) * iou.pow(settings.beta) * candidate
+    alignment = own_score.pow(settings.alpha) * iou.pow(settings.beta) * prior * candidate
     top = alignment.topk(min(settings.topk, alignment.shape[2]), 2)
     chosen = torch.zeros_like(candidate).scatter_(2, top.indices, True) & candidate
     best_iou = torch.where(chosen, iou, torch.full_like(iou, -1.0)).max(1)  # a point two boxes want goes to the closer
@@ -74,8 +90,19 @@ def assign(
     kept = chosen & (torch.arange(count)[None, :, None] == index[:, None, :])
     peak = (alignment * kept).amax(2, keepdim=True)
     peak_iou = (iou * kept).amax(2, keepdim=True)
-    soft = (alignment * kept / (peak + 1e-9) * peak_iou).amax(1)
+    soft = (alignment * kept / (peak + 1e-12) * peak_iou).amax(1)
     return index, soft
+
+
+def level_prior(truth: Tensor, strides: Tensor, span: float) -> Tensor:
+    """Return (B, M, P) how well boxes (B, M, 4) fit the levels of points by their size, 1 at best, 0: not at all.
+
+    A box that is up to twice as large or half as small as `span` strides fits; the outer levels take all beyond.
+    """
+    longer = (truth[..., 2:] - truth[..., :2]).amax(2).clamp(min=1.0)  # (B, M)
+    longer = longer.clamp(span * float(strides.min()), span * float(strides.max()))
+    octaves = (longer[..., None] / (span * strides)).log2().abs()
+    return torch.exp2(-2 * octaves) * (octaves < 1)
 
 
 def detection_loss(
@@ -99,7 +126,7 @@ def detection_loss(
         counts = counts * ~_undecidable(points, truth, labels, valid & ignored, logits.shape[2])
         valid = valid & ~ignored
     boxes = decode_boxes(distance_logits, points, strides)
-    index, soft = assign(logits.detach().sigmoid(), boxes.detach(), points, truth, labels, valid, settings)
+    index, soft = assign(logits.detach().sigmoid(), boxes.detach(), points, strides, truth, labels, valid, settings)
     positive = index >= 0
     target = torch.zeros_like(logits)
     b, p = positive.nonzero(as_tuple=True)
