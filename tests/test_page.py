@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from browsing import DESKTOP, PHONE, needs_chromium, new_page, serious_problems
@@ -110,9 +111,12 @@ def test_shopper_story(page: Any, language: str, street: Path) -> None:
     page.locator("#hits .card .round").first.click()
     expect(page.locator("#back")).to_be_visible()
     done(page)
+    expect(page.locator("#look-title")).to_have_text(words["look"])
+    expect(page.locator("#strip-look .mini:not(.place)").first).to_be_visible()
+    assert serious_problems(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.click("#back")
     expect(page.locator("#back")).to_be_hidden()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     page.click("#another")
     expect(page.locator("#visit .shot")).to_have_count(1)
@@ -148,6 +152,35 @@ def test_names_on_the_photo_hide_no_other(page: Any, street: Path) -> None:
         or one["y"] + one["height"] <= other["y"]
         or other["y"] + other["height"] <= one["y"]
     )
+
+
+def test_a_product_has_strips_that_lead_on_and_back(page: Any, street: Path) -> None:
+    search(page, street)
+    page.locator("#items .chip", has_text="Trousers").click()
+    first = cards(page)
+    page.locator("#hits .card").nth(2).hover()
+    with page.expect_response("**/look?*") as answer:
+        page.locator("#hits .card").nth(2).locator(".round").first.click()
+    parts = answer.value.json()["look"]
+    expect(page.locator("#result-title")).to_have_text(first[2])
+    minis = page.locator("#strip-look .mini:not(.place)")
+    expect(minis).to_have_count(sum(len(part["hits"]) for part in parts))
+    expect(page.locator("#strip-colours")).to_be_hidden()  # all trousers are black
+    assert page.locator("#strip-cheaper .mini").count() > 0
+    done(page)
+    assert first[2] not in cards(page)
+
+    chosen = parts[0]["hits"][0]
+    minis.first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#result-title")).to_have_text(chosen["title"])
+    expect(page.locator("#result-title")).to_be_focused()
+    done(page)
+    page.click("#back")
+    expect(page.locator("#result-title")).to_have_text(first[2])
+    page.click("#back")
+    expect(page.locator("#product")).to_be_hidden()
+    assert cards(page) == first
 
 
 def test_filters_keep_what_meets_them_and_count_it(page: Any, street: Path) -> None:
@@ -275,8 +308,23 @@ def test_what_the_shop_does_not_carry_is_said(page: Any, address: str, street: P
 
     search(page, street)
 
-    expect(page.locator("#note")).to_contain_text(WORDS["en"]["far"])
+    expect(page.locator("#note")).to_contain_text(WORDS["en"]["farHelp"])
     assert cards(page)
+    page.locator("#stock").check()
+    done(page)
+    expect(page.locator("#note")).to_contain_text(WORDS["en"]["farNarrowed"])
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_whether_anything_is_close_is_for_the_service_to_say(
+    page: Any, address: str, street: Path, close: bool
+) -> None:
+    answer = httpx.post(f"{address}/v1/search", files={"photo": street.read_bytes()}).json()
+    judged = [{**item, "close_enough": close, "close_from": 0.5} for item in answer["items"]]
+    page.route("**/v1/search", lambda route: route.fulfill(json={**answer, "items": judged}))
+    search(page, street)
+
+    expect(page.locator("#note")).to_be_visible(visible=not close)
 
 
 def test_visit_outlives_a_reload_and_can_be_forgotten(page: Any, street: Path) -> None:

@@ -67,8 +67,8 @@ def look(example: Path, shop: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_strip_shows_similar_products_and_leads_to_them(chromium: Any, shop: str, look: Path) -> None:
     with new_page(chromium) as page:
         page.goto(f"{shop}/product.html?id=D0003")
-        cards = page.locator("twinset-similar .card")
-        expect(page.locator("twinset-similar h2")).to_have_text("You may like these too")
+        cards = page.locator("twinset-similar:not([data-strip]) .card")
+        expect(page.locator("twinset-similar:not([data-strip]) h2")).to_have_text("You may like these too")
         expect(cards.first).to_be_visible()
         page.wait_for_function(
             "() => document.querySelector('twinset-similar').shadowRoot.querySelector('img').naturalWidth > 0"
@@ -80,6 +80,26 @@ def test_strip_shows_similar_products_and_leads_to_them(chromium: Any, shop: str
         page.wait_for_url("**/product.html?id=*")
         expect(page.locator("twinset-similar .card").first).to_be_visible()
         assert "D0003" not in page.url
+
+
+def test_strips_of_other_kinds_say_what_each_product_is(chromium: Any, shop: str, look: Path) -> None:
+    with new_page(chromium) as page:
+        page.goto(f"{shop}/product.html?id=D0003")
+        strip = page.locator("twinset-similar").nth(1)
+        expect(strip.locator("h2")).to_have_text("Complete the look")
+        labels = strip.locator(".label").all_inner_texts()
+        assert labels and len(labels) == strip.locator(".card").count() and "Top" not in labels
+
+        with page.expect_response("**/cheaper?*") as answer:
+            strip.evaluate("(node) => (node.dataset.strip = 'cheaper')")
+        hits = answer.value.json()["hits"]
+        assert hits
+        expect(strip.locator("h2")).to_have_text("Cheaper like this")
+        expect(strip.locator(".name")).to_have_text([hit["title"] for hit in hits])
+        assert serious_problems(page) == []
+
+        with page.expect_event("console", lambda message: 'data-strip="dearer"' in message.text):
+            strip.evaluate("(node) => (node.dataset.strip = 'dearer')")
 
 
 @pytest.mark.parametrize("options", [pytest.param({}, id="desktop"), pytest.param(PHONE, id="phone")])

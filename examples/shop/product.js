@@ -6,5 +6,5 @@ document.title = product.title;
 document.getElementById("title").textContent = product.title;
 document.getElementById("price").textContent = new Intl.NumberFormat("en", { style: "currency", currency: product.currency }).format(product.price);
 document.getElementById("picture").src = service + product.image;
-document.getElementById("similar").setAttribute("product-id", id); // all the strip needs
+for (const strip of document.querySelectorAll("twinset-similar")) strip.setAttribute("product-id", id); // all a strip needs
 addEventListener("twinset:choose", ({ detail }) => (location.href = `product.html?id=${encodeURIComponent(detail.product_id)}`));

@@ -66,6 +66,12 @@ export function similar(productId, shop, where, k) {
   return call(`/v1/products/${encodeURIComponent(productId)}/similar?${query}`);
 }
 
+/** Return a strip beside a product: its other colours, what is cheaper or the look it is part of. */
+export function beside(productId, strip, shop, params, signal) {
+  const query = new URLSearchParams({ ...params, ...(shop && { shop }) });
+  return call(`/v1/products/${encodeURIComponent(productId)}/${strip}?${query}`, { signal });
+}
+
 /** Count, without a photo, what filters would leave of a category. */
 export function facets(category, where, fields) {
   const query = new URLSearchParams([["fields", fields], ...(category ? [["category", category]] : []), ...where.map((text) => ["where", text])]);

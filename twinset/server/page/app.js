@@ -1,5 +1,6 @@
 // The shopper's page: a photo in, its pieces, each piece's products. State is here; what is drawn is in the other files.
 import { Problem, call, facets, forgetKey, hasKey, search, setKey, similar, tell } from "/page/api.js";
+import { Beside } from "/page/beside.js";
 import { $, h } from "/page/dom.js";
 import { FACETS, Filters } from "/page/filters.js";
 import { Visit } from "/page/history.js";
@@ -15,7 +16,7 @@ let photo = null; // {blob} or {url}, and imageId once the service holds it
 let answer = null; // of the search over the whole photo
 let chosen = null; // an item's number; null: the shopper's own area
 let area = null; // that area, in pixels
-let product = null; // the product whose like is shown, over what the photo gave
+let products = []; // those whose like is shown over what the photo gave, each reached from the one before
 let shown = null; // {item, from}: whose products are shown, and what events say of them
 let asking = new AbortController();
 let isReady;
@@ -23,6 +24,7 @@ const ready = new Promise((resolve) => (isReady = resolve)); // a photo may come
 
 const stage = new Stage({ onChoose: choose, onCrop: searchArea });
 const results = new Results({ onMore: likeProduct });
+const besides = new Beside({ onChoose: likeProduct });
 const filters = new Filters({ onChange: requery });
 const visit = new Visit({ onOpen: open });
 
@@ -60,7 +62,8 @@ function fail(problem, again) {
 
 function open(next) {
   photo = { ...next };
-  answer = area = product = shown = null;
+  answer = area = shown = null;
+  leaveProducts();
   filters.forget();
   $("words-text").value = "";
   $("start").hidden = true;
@@ -103,7 +106,8 @@ function choose(i) {
   asking.abort(); // what was asked before is for another item
   asking = new AbortController();
   chosen = i;
-  area = product = null;
+  area = null;
+  leaveProducts();
   filters.forget();
   $("words-text").value = "";
   const item = answer.items[i];
@@ -114,7 +118,8 @@ function choose(i) {
 
 function searchArea(box) {
   area = box;
-  chosen = product = null;
+  chosen = null;
+  leaveProducts();
   filters.forget();
   stage.show(answer.items, null, area, nameOf);
   requery();
@@ -123,7 +128,7 @@ function searchArea(box) {
 /** Ask again for what is chosen, with the filters and words as they are. */
 function requery() {
   results.wait();
-  if (product) return requeryProduct(product, filters.where());
+  if (products.length) return requeryProduct(products.at(-1), filters.where());
   const item = chosen === null ? null : answer.items[chosen];
   const box = area ?? item?.box ?? [0, 0, answer.width, answer.height];
   const fields = [["k", K], ["facets", FACETS], ["box", box.map((side) => side.toFixed(1)).join(",")]];
@@ -144,12 +149,14 @@ function requeryProduct(hit, where) {
 
 function show(item, searchId, itemNo) {
   shown = { item, from: { search_id: searchId, item_no: searchId && itemNo } };
-  results.show(item.hits, { from: shown.from, far: product ? 0 : shop.miss_score ?? 0 });
+  const product = products.at(-1);
+  results.show(item.hits, { from: shown.from, far: product ? "" : far(item) });
   filters.show(item.facets, item.hits[0]?.currency);
   $("refine").hidden = false;
   $("more").hidden = !item.next_cursor;
-  heading(product ? word("likeProduct", { name: product.title || product.product_id }) : item.category ? word("like", { name: nameOf(item).toLocaleLowerCase(language) }) : word("likeArea"));
+  heading(product ? product.title || product.product_id : item.category ? word("like", { name: nameOf(item).toLocaleLowerCase(language) }) : word("likeArea"));
   $("back").hidden = !product;
+  $(product ? "alike-row" : "title-row").append($("status"));
   $("words").hidden = !shop.words || Boolean(product);
   counted(item);
 }
@@ -158,17 +165,36 @@ function counted({ hits, next_cursor }) {
   $("status").textContent = word(next_cursor ? "closest" : "count", { n: hits.length });
 }
 
+/** Return what to say where no hit is close, "" where one is. A model that can't tell leaves it to the shop's setting. */
+function far({ hits, close_enough }) {
+  const close = close_enough ?? !(hits[0]?.score < shop.miss_score);
+  return close ? "" : narrowing().length ? "farNarrowed" : "farHelp";
+}
+
 function heading(text) {
   $("result-title").textContent = text || word("looking");
 }
 
 function likeProduct(hit) {
-  tell({ type: "click", product_id: hit.product_id, position: shown.item.hits.indexOf(hit), ...shown.from });
-  product = hit;
+  const position = shown.item.hits.indexOf(hit);
+  tell({ type: "click", product_id: hit.product_id, ...(position >= 0 && { position, ...shown.from }) });
+  products.push(hit);
+  showProduct();
+}
+
+/** Show the last of the products by itself, with what is like it below. */
+function showProduct() {
+  heading(products.at(-1).title || products.at(-1).product_id);
+  besides.show(products.at(-1));
   filters.forget();
   requery();
-  $("result-title").focus();
-  $("result-side").scrollIntoView({ block: "nearest" });
+  $("result-title").focus({ preventScroll: true });
+  $("result-side").scrollIntoView({ block: "start" });
+}
+
+function leaveProducts() {
+  products = [];
+  besides.hide();
 }
 
 function more() {
@@ -178,7 +204,7 @@ function more() {
     const hits = next?.hits ?? [];
     item.hits = [...item.hits, ...hits];
     item.next_cursor = next?.next_cursor;
-    results.show(hits, { from, far: 0, add: true });
+    results.show(hits, { from, add: true });
     $("more").hidden = !item.next_cursor;
     counted(item);
   });
@@ -214,6 +240,7 @@ function redraw() {
   if (!shown) return nothing();
   const { item, from } = shown;
   stage.show(answer.items, chosen, area, nameOf);
+  if (products.length) besides.draw();
   show(item, from.search_id, from.item_no);
 }
 
@@ -253,9 +280,10 @@ takePhotos((next) => ready.then(() => open(next)));
 $("another").addEventListener("click", start);
 $("area").addEventListener("click", () => stage.select());
 $("back").addEventListener("click", () => {
-  product = null;
+  products.pop();
   filters.forget();
-  if (chosen === null) requery();
+  if (products.length) return showProduct();
+  if (chosen === null) searchArea(area);
   else choose(chosen);
   $("result-title").focus();
 });

@@ -29,8 +29,8 @@ export class Results {
     this.list.replaceChildren(...Array.from({ length: PLACES }, place));
   }
 
-  /** Show hits. `from`: search_id and item_no that events carry; `far`: below this score nothing counts as close. */
-  show(hits, { from, far, add = false }) {
+  /** Show hits. `from`: search_id and item_no that events carry; `far`: none is close, "farHelp" or what else to say. */
+  show(hits, { from, far = "", add = false }) {
     this.list.removeAttribute("aria-busy");
     this.from = from;
     const start = add ? this.list.children.length : 0;
@@ -40,9 +40,9 @@ export class Results {
     for (const card of cards) this.seen.observe(card);
     if (add) return cards[0]?.querySelector("a, button")?.focus();
     if (!hits.length) this.note("noHits", "noHitsHelp");
-    else if (hits[0].score < far) this.note("far", "farHelp");
+    else if (far) this.note("far", far);
     else this.note(null);
-    this.list.classList.toggle("far", hits.length > 0 && hits[0].score < far);
+    this.list.classList.toggle("far", hits.length > 0 && Boolean(far));
   }
 
   clear() {

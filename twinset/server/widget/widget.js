@@ -1,7 +1,8 @@
-// Twinset in any shop's page, by one script tag: a camera button, and strips of similar products.
+// Twinset in any shop's page, by one script tag: a camera button, and strips beside a product.
 //
 //   <script src="https://search.shop.example/widget.js" data-key="tw_..." async></script>
 //   <twinset-similar product-id="1563"></twinset-similar>
+//   <twinset-similar product-id="1563" data-strip="look"></twinset-similar>
 //
 // All of it lives in shadow roots: the page's styles don't reach in, but CSS variables do (widget.css names them).
 (() => {
@@ -13,19 +14,27 @@
     en: {
       camera: "Search by photo", title: "Find it by photo", choose: "Choose a photo", take: "Take a photo", close: "Close", items: "Pieces in the photo",
       looking: "Looking…", none: "No piece was found in this photo.", noHits: "No product is like it.", count: (n) => (n === 1 ? "1 product" : `${n} products`),
-      failed: "That didn't work. Try again.", notPhoto: "This file is no photo we can read.", similar: "Similar products", area: "The photo", drop: "Drop a photo here, or",
+      failed: "That didn't work. Try again.", notPhoto: "This file is no photo we can read.", similar: "Similar products", colours: "Also in these colours", cheaper: "Cheaper like this", look: "Complete the look", far: "Nothing close enough. These come nearest.", area: "The photo", drop: "Drop a photo here, or",
     },
     ko: {
       camera: "사진으로 찾기", title: "사진으로 찾기", choose: "사진 고르기", take: "사진 찍기", close: "닫기", items: "사진 속 상품",
       looking: "찾는 중…", none: "사진에서 상품을 찾지 못했어요.", noHits: "비슷한 상품이 없어요.", count: (n) => `상품 ${n}개`,
-      failed: "문제가 생겼어요. 다시 시도해 주세요.", notPhoto: "읽을 수 없는 사진이에요.", similar: "비슷한 상품", area: "사진", drop: "사진을 여기에 놓거나",
+      failed: "문제가 생겼어요. 다시 시도해 주세요.", notPhoto: "읽을 수 없는 사진이에요.", similar: "비슷한 상품", colours: "다른 색상", cheaper: "더 저렴한 비슷한 상품", look: "함께 코디하기", far: "아주 비슷한 상품은 없어요. 그나마 가까운 상품이에요.", area: "사진", drop: "사진을 여기에 놓거나",
     },
   };
   const spoken = (wanted || document.documentElement.lang || navigator.language).slice(0, 2);
   const language = spoken in WORDS ? spoken : "en";
   const words = WORDS[language];
   const CAMERA = "M4 8h3l1.6-2.5h6.8L17 8h3a1.5 1.5 0 0 1 1.5 1.5v8A1.5 1.5 0 0 1 20 19H4a1.5 1.5 0 0 1-1.5-1.5v-8A1.5 1.5 0 0 1 4 8ZM15.4 13.2a3.4 3.4 0 1 1-6.8 0 3.4 3.4 0 0 1 6.8 0";
-  let facts; // of the shop: its categories' names
+  const LOOK = 4; // categories of a look
+  const STRIPS = { // name: the products in its answer, each with what is said of it
+    similar: ({ hits }) => hits.map((hit) => ({ hit })),
+    colours: ({ colours }) => colours.map(({ colour, hit }) => ({ hit, label: nameOf("colours", colour) })),
+    cheaper: ({ hits }) => hits.map((hit) => ({ hit })),
+    look: ({ look }) => look.flatMap(({ category, hits }) => hits.map((hit) => ({ hit, label: nameOf("categories", category) }))),
+  };
+  let asked; // for the shop's facts: its categories' and colours' names
+  let facts;
 
   function h(tag, props = {}, ...children) {
     const node = document.createElement(tag);
@@ -56,6 +65,19 @@
     return body;
   }
 
+  async function learnFacts() {
+    asked ??= call("/v1/shop").catch((problem) => {
+      asked = undefined;
+      throw problem;
+    });
+    facts = await asked;
+  }
+
+  /** Return what a category or a colour is called, once the facts are known. */
+  function nameOf(kind, name) {
+    return facts[kind][name]?.[language] ?? name;
+  }
+
   function tell(type, hit, from) {
     const events = [{ type, product_id: hit.product_id, ...(shop && { shop }), ...from }];
     call("/v1/events", { method: "POST", keepalive: true, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ events }) }).catch(() => {});
@@ -68,7 +90,7 @@
   }
 
   /** Return a product's card. Choosing it fires `twinset:choose`; a page that prevents it goes its own way. */
-  function card(hit, from) {
+  function card(hit, from, label) {
     const safe = hit.url && /^https?:/.test(hit.url);
     const node = h(safe ? "a" : "button", { part: "card", className: "card", onclick: (event) => {
       tell("click", hit, from);
@@ -76,7 +98,7 @@
       if (!node.dispatchEvent(chosen)) event.preventDefault();
     } },
     h("span", { className: "picture" }, h("img", { src: service + hit.image, alt: "", loading: "lazy" })),
-    h("span", { className: "name", textContent: hit.title || hit.product_id }), h("span", { className: "price", textContent: money(hit) }));
+    label ? h("span", { className: "label", textContent: label }) : null, h("span", { className: "name", textContent: hit.title || hit.product_id }), h("span", { className: "price", textContent: money(hit) }));
     if (safe) node.href = hit.url;
     return h("li", {}, node);
   }
@@ -91,33 +113,49 @@
   }
 
   class Similar extends HTMLElement {
-    static observedAttributes = ["product-id"];
+    static observedAttributes = ["product-id", "data-strip"];
 
     connectedCallback() {
-      this.fill();
+      this.change();
     }
 
     attributeChangedCallback() {
-      if (this.isConnected) this.fill();
+      if (this.isConnected) this.change();
     }
 
-    async fill() {
+    /** Fill once, after all attributes that change together. */
+    change() {
+      const mine = (this.changed = {});
+      queueMicrotask(() => mine === this.changed && this.fill(mine));
+    }
+
+    async fill(mine) {
       const id = this.getAttribute("product-id");
+      const strip = this.dataset.strip || "similar";
       if (!id) return;
-      const query = new URLSearchParams({ k: this.getAttribute("k") || k, ...(shop && { shop }) });
-      let found;
+      if (!(strip in STRIPS)) return console.warn(`twinset: data-strip="${strip}": expected one of ${Object.keys(STRIPS).join(", ")}`);
+      let entries;
       try {
-        found = await call(`/v1/products/${encodeURIComponent(id)}/similar?${query}`);
+        entries = await this.ask(id, strip);
       } catch (problem) {
-        console.warn(`twinset: no products similar to ${id}: ${problem.message}`);
+        console.warn(`twinset: no products ${strip === "similar" ? "similar to" : `(${strip}) beside`} ${id}: ${problem.message}`);
         this.shadowRoot?.replaceChildren();
         return;
       }
-      if (this.getAttribute("product-id") !== id || !found.hits.length) return;
-      const title = this.getAttribute("heading") || words.similar;
-      const cards = found.hits.map((hit, position) => card(hit, { position }));
+      if (mine !== this.changed) return;
+      if (!entries.length) return this.shadowRoot?.replaceChildren();
+      const title = this.getAttribute("heading") || words[strip];
+      const from = (position) => (strip === "similar" ? { position } : {}); // places are counted in lists of likeness alone
+      const cards = entries.map(({ hit, label }, position) => card(hit, from(position), label));
       rooted(this, h("section", { "aria-label": title }, h("h2", { part: "heading", textContent: title }), h("ul", { className: "strip", part: "strip" }, ...cards)));
-      found.hits.forEach((hit, position) => position < 4 && tell("view", hit, { position }));
+      entries.slice(0, 4).forEach(({ hit }, position) => tell("view", hit, from(position)));
+    }
+
+    async ask(id, strip) {
+      const size = this.getAttribute("k") || k;
+      const query = new URLSearchParams({ k: strip === "look" ? Math.ceil(size / LOOK) : size, ...(strip === "look" && { categories: LOOK }), ...(shop && { shop }) });
+      const [found] = await Promise.all([call(`/v1/products/${encodeURIComponent(id)}/${strip}?${query}`), (strip === "colours" || strip === "look") && learnFacts()]);
+      return STRIPS[strip](found);
     }
   }
 
@@ -167,8 +205,7 @@
       form.append("k", k);
       if (shop) form.append("shop", shop);
       try {
-        facts ??= await call("/v1/shop");
-        const answer = await call("/v1/search", { method: "POST", body: form });
+        const [answer] = await Promise.all([call("/v1/search", { method: "POST", body: form }), learnFacts()]);
         if (mine === this.asked) this.show(answer);
       } catch (problem) {
         if (mine !== this.asked) return;
@@ -179,14 +216,14 @@
     }
 
     show(answer) {
-      const chips = answer.items.map((item, i) => h("button", { type: "button", className: "chip", textContent: facts.categories[item.category]?.[language] ?? item.category ?? words.area, onclick: () => choose(i) }));
+      const chips = answer.items.map((item, i) => h("button", { type: "button", className: "chip", textContent: item.category ? nameOf("categories", item.category) : words.area, onclick: () => choose(i) }));
       const choose = (i) => {
         chips.forEach((chip, no) => chip.setAttribute("aria-pressed", no === i));
-        const { hits } = answer.items[i];
+        const { hits, close_enough } = answer.items[i];
         const from = (position) => ({ position, search_id: answer.search_id, item_no: i });
         this.hits.replaceChildren(...hits.map((hit, position) => card(hit, from(position))));
         hits.slice(0, 4).forEach((hit, position) => tell("view", hit, from(position)));
-        this.status.textContent = hits.length ? words.count(hits.length) : words.noHits;
+        this.status.textContent = !hits.length ? words.noHits : close_enough === false ? words.far : words.count(hits.length);
       };
       this.items.replaceChildren(...chips);
       if (chips.length) return choose(0);
