@@ -38,6 +38,7 @@ class FakeModels:
     min_score = 0.3
     labels = None
     folder = WEIGHTS / "default"
+    dim = 256
 
     def __init__(self, version: str = "fake-000000000000") -> None:
         self.version = version

@@ -14,6 +14,7 @@ import pytest
 from fakes import FakeModels, draw_item, draw_photo, draw_product, make_feed, save_image
 
 import twinset.indexing
+import twinset.pipeline
 from twinset.data.feed import FailedRow
 from twinset.errors import FeedError, ModelMismatch
 from twinset.indexing import index_feed
@@ -344,9 +345,10 @@ KILLED_RUN = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import twinset.indexing
+import twinset.pipeline
 from fakes import FakeModels
 from pathlib import Path
-twinset.indexing.WRITE_PRODUCTS = twinset.indexing.BATCH_IMAGES = 8
+twinset.pipeline.WRITE_PRODUCTS = twinset.pipeline.BATCH_IMAGES = 8
 class Progress:
     done = 0
     def start(self, total): pass
@@ -374,7 +376,7 @@ def test_a_killed_run_keeps_what_it_reported_and_the_next_goes_on(tmp_path, mode
         assert run.returncode == -signal.SIGKILL
         assert reported <= open_store(tmp_path / "store").count() < 60
     kept = open_store(tmp_path / "store").count()
-    monkeypatch.setattr(twinset.indexing, "WRITE_PRODUCTS", 8)
+    monkeypatch.setattr(twinset.pipeline, "WRITE_PRODUCTS", 8)
     report = index_feed(feed, tmp_path / "store", models)
     assert (report.indexed, report.unchanged, models.described) == (60 - kept, kept, 60 - kept)
     resumed, whole = open_store(tmp_path / "store"), open_store(tmp_path / "whole")
@@ -395,7 +397,7 @@ def test_many_images_are_described_in_batches_and_written_in_commits(tmp_path, m
             return super().describe_batch(images, boxes)
 
     models, progress = Counting(), Recorder()
-    monkeypatch.setattr(twinset.indexing, "BATCH_IMAGES", 4)
-    monkeypatch.setattr(twinset.indexing, "WRITE_PRODUCTS", 8)
+    monkeypatch.setattr(twinset.pipeline, "BATCH_IMAGES", 4)
+    monkeypatch.setattr(twinset.pipeline, "WRITE_PRODUCTS", 8)
     index_feed(make_feed(tmp_path / "shop", 22), tmp_path / "store", models, progress=progress)
     assert models.batches == [4, 4, 4, 4, 4, 2] and progress.counts == [8, 8, 6]

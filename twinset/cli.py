@@ -28,6 +28,7 @@ from twinset.cli_base import (
     options,
     print_json,
     report_error,
+    store_model_option,
     store_option,
     strict_option,
     threads_option,
@@ -45,6 +46,7 @@ from twinset.cli_learn import learn
 from twinset.cli_looks import evaluate_looks_command, look, train_looks_command
 from twinset.cli_new import new
 from twinset.cli_recommend import cheaper, colours, duplicates, similar
+from twinset.cli_rollout import reindex, rollout
 from twinset.cli_rules import rules
 from twinset.cli_store import store_group
 from twinset.cli_sync import sync
@@ -100,14 +102,14 @@ def detect(paths: Sequence[str], min_score: float | None, as_json: bool, model: 
 @click.option(
     "--allow-private", is_flag=True, help="Fetch images from private addresses too: only for a feed you trust."
 )
-@options(store_option, model_option, threads_option, json_option)
+@options(store_option, store_model_option, threads_option, json_option)
 def index(
     feed: Path,
     strict: bool,
     mapping: Sequence[str],
     allow_private: bool,
     store: str,
-    model: str,
+    model: str | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -119,9 +121,10 @@ def index(
     from twinset.cli_progress import terminal_progress
     from twinset.indexing import index_feed
     from twinset.models import load_models
+    from twinset.shop import model_for
 
     rename = dict(_pair(entry) for entry in mapping)
-    models = load_models(model, threads)
+    models = load_models(model or model_for(store), threads)
     with terminal_progress("indexing") as progress:
         report = index_feed(
             feed, store, models, rename=rename, strict=strict, progress=progress, allow_private=allow_private
@@ -152,7 +155,7 @@ def index(
 @options(where_option)
 @click.option("--shop", "shop_name", help="Search this shop alone, by its rules. [default: all, by default's rules]")
 @options(min_score_option, offset_option, facet_option, explain_option)
-@options(html_option, json_option, model_option, threads_option)
+@options(html_option, json_option, store_model_option, threads_option)
 def search(
     paths: Sequence[str],
     store: str,
@@ -169,7 +172,7 @@ def search(
     explain: bool,
     html: Path | None,
     as_json: bool,
-    model: str,
+    model: str | None,
     threads: int | None,
 ) -> None:
     """Print, for each item in photos, the store's most similar products; with --words alone, those that are meant.
@@ -305,6 +308,8 @@ evaluate.add_command(closeups)
 cli.add_command(bench)
 cli.add_command(sync)
 cli.add_command(store_group)
+cli.add_command(reindex)
+cli.add_command(rollout)
 cli.add_command(rules)
 cli.add_command(keys)
 cli.add_command(learn)

@@ -170,6 +170,10 @@ store_option = click.option(
 model_option = click.option(
     "--model", default="default", show_default=True, help="Weights: a name that `twinset models` lists, or a folder."
 )
+store_model_option = click.option(
+    "--model",
+    help="Weights: a name that `twinset models` lists, or a folder. [default: the store's, if one was rolled out]",
+)
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads to use; by default all this container may use."
 )

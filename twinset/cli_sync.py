@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from twinset.cli_base import FILE, json_option, model_option, options, print_json, store_option, threads_option
+from twinset.cli_base import FILE, json_option, options, print_json, store_model_option, store_option, threads_option
 
 
 @click.command()
@@ -32,7 +32,7 @@ from twinset.cli_base import FILE, json_option, model_option, options, print_jso
 @click.option(
     "--allow-private", is_flag=True, help="Fetch images from private addresses too: only for a feed you trust."
 )
-@options(store_option, model_option, threads_option, json_option)
+@options(store_option, store_model_option, threads_option, json_option)
 def sync(
     feed: Path,
     kind: str,
@@ -44,7 +44,7 @@ def sync(
     site: str,
     allow_private: bool,
     store: str,
-    model: str,
+    model: str | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -56,6 +56,7 @@ def sync(
     from twinset.cli_progress import terminal_progress
     from twinset.data.exports import Export, read_export
     from twinset.models import load_models
+    from twinset.shop import model_for
     from twinset.store import open_store
     from twinset.sync import gone_keys, sync_feed
     from twinset.taxonomy import default_taxonomy
@@ -67,8 +68,8 @@ def sync(
         for key in gone_keys(rows, opened.fingerprints(), shop, max_loss):
             click.echo(key.product_id)
         return
-    models = load_models(model, threads)
-    opened = open_store(store, models.version, create=True)
+    models = load_models(model or model_for(store), threads)
+    opened = open_store(store, models.version, create=True, dim=models.dim)
     with terminal_progress("syncing") as progress:
         report = sync_feed(
             rows, opened, models, shop=shop, max_loss=max_loss, progress=progress, allow_private=allow_private

@@ -83,11 +83,11 @@ def fold_copies(hits: Sequence[Hit], vectors: NDArray[np.float32]) -> tuple[list
 
 def lead_vectors(store: "Store", products: Sequence[Product]) -> NDArray[np.float32]:
     """Return the (N, D) vectors of products' first pictures; zeros for one that is gone meanwhile."""
-    from twinset.store import DIM, Key
+    from twinset.store import Key
 
     keys = [Key(product.shop, product.product_id) for product in products]
     found = {entry.key: entry.items[0].embedding for entry in store.entries(set(keys))}
-    vectors = np.zeros((len(keys), DIM), np.float32)
+    vectors = np.zeros((len(keys), store.dim), np.float32)
     for i, key in enumerate(keys):
         if key in found:
             vectors[i] = found[key]

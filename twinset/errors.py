@@ -11,6 +11,7 @@ TwinsetError
     NotFound            an unknown product id (HTTP 404)
     StoreError          a store that is missing, damaged or of a newer format
       ModelMismatch     a store filled with another model's vectors
+      StoreMoved        another generation of the store is in use by now: open it anew
     ModelError          weights that are missing or damaged
   MissingExtra          an optional dependency is not installed (exit code 1)
 
@@ -64,6 +65,10 @@ class StoreError(DataError):
 
 class ModelMismatch(StoreError):
     """A store filled with another model's vectors."""
+
+
+class StoreMoved(StoreError):
+    """Another generation of the store is in use by now; nothing was written to the one at hand."""
 
 
 class ModelError(DataError):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from twinset.describe.encoder import Described, Encoder, cut_items, load_encoder
 from twinset.describe.labels import Labels, load_labels
 from twinset.detect.detector import Detector, load_detector
-from twinset.errors import ModelError
+from twinset.errors import ModelError, ModelMismatch
 from twinset.taxonomy import Taxonomy, default_taxonomy
 from twinset.types import Detections, Image
 
@@ -39,6 +39,11 @@ class Models:
     def categories(self) -> tuple[str, ...]:
         """The detector's categories: `Detections.labels` index into them."""
         return self.detector.categories
+
+    @property
+    def dim(self) -> int:
+        """How many numbers an embedding has."""
+        return self.encoder.dim
 
     @property
     def min_score(self) -> float:
@@ -80,6 +85,28 @@ def model_folder(name: str) -> Path:
             f"model {name!r}: expected a name ({names}) or a folder with {', '.join(FILES)}; found no {missing[0]}"
         )
     return folder
+
+
+def source_of(version: str) -> str:
+    """Return the name of the model that ships and may be of this version, "" where none is."""
+    name = version.rpartition("-")[0]
+    return name if name in model_names() else ""
+
+
+def lasting_source(name: str) -> str:
+    """Return a model's name, or its folder as other processes find it too."""
+    return name if name in model_names() or not Path(name).is_dir() else str(Path(name).resolve())
+
+
+def load_version(version: str, source: str, threads: int | None = None) -> Models:
+    """Return the model of a version, from a name or a folder. Raises ModelError, ModelMismatch if it is another."""
+    models = load_models(source or source_of(version) or "default", threads)
+    if models.version != version:
+        raise ModelMismatch(
+            f"model {source or models.name}: expected version {version}, found {models.version}; "
+            f"name the folder that has it: --model"
+        )
+    return models
 
 
 def load_models(name: str = "default", threads: int | None = None) -> Models:

@@ -10,29 +10,58 @@ from twinset.types import Box, FoundItem, Hit, Image
 
 if TYPE_CHECKING:
     from twinset.describe.labels import LabelWeights
-    from twinset.indexing import IndexReport, Progress
+    from twinset.indexing import IndexReport
     from twinset.looks.complete import LookPart
     from twinset.looks.model import LookModel
     from twinset.models import Models
+    from twinset.pipeline import Progress
     from twinset.rules import Rules
-    from twinset.store import Store
+    from twinset.store import Shelf, Store
+    from twinset.store.generations import Generation
 
 DEFAULT_STORE = "twinset-store"
+DEFAULT_MODEL = "default"
 
 
 def open_shop(
-    store: str | Path = DEFAULT_STORE, model: str = "default", threads: int | None = None, create: bool = False
+    store: str | Path = DEFAULT_STORE, model: str | None = None, threads: int | None = None, create: bool = False
 ) -> "Shop":
     """Return a shop ready to be searched, its model and store loaded once.
 
-    With `create` a store that is missing is made, empty, for `Shop.index` to fill; otherwise it raises StoreError,
-    as one that is damaged or of a newer format does. Raises ModelMismatch for a store filled by another model.
+    Without a `model` it is the one that was rolled out in the store, else `default`. With `create` a store that is
+    missing is made, empty, for `Shop.index` to fill; otherwise it raises StoreError, as one that is damaged or of a
+    newer format does. Raises ModelMismatch for a store filled by another model.
     """
     from twinset.models import load_models
     from twinset.store import open_store
 
-    models = load_models(model, threads)
-    return Shop(models, open_store(store, models.version, create))
+    models = load_models(model or model_for(store), threads)
+    return Shop(models, open_store(store, models.version, create, models.dim), threads)
+
+
+def model_for(store: str | Path) -> str:
+    """Return the name or folder of the model that was rolled out in a store, `default` where none was."""
+    from twinset.models import source_of
+    from twinset.store import open_shelf
+    from twinset.store.generations import read_generations
+
+    found = read_generations(open_shelf(store))
+    return (found.current.source or source_of(found.current.model) if found else "") or DEFAULT_MODEL
+
+
+def open_generation(
+    shelf: "Shelf", generation: "Generation", threads: int | None = None, model: str | None = None
+) -> "Shop":
+    """Return one of a store's generations ready to be searched, with its model, looked for in `model` if that is given.
+
+    Writes to it are refused while another is in use. Raises StoreError, ModelError, ModelMismatch.
+    """
+    from twinset.models import load_version
+    from twinset.store.generations import guard_of
+
+    models = load_version(generation.model, model or generation.source, threads)
+    guard = guard_of(shelf, generation.number)
+    return Shop(models, shelf.open(generation.number, generation.model, create=False, guard=guard), threads)
 
 
 class Shop:
@@ -41,9 +70,10 @@ class Shop:
     Photos are files or (H, W, 3) uint8 RGB arrays.
     """
 
-    def __init__(self, models: "Models", store: "Store") -> None:
+    def __init__(self, models: "Models", store: "Store", threads: int | None = None) -> None:
         self.models, self.store = models, store
         self._looks: LookModel | None = None  # read at the first look
+        self.threads = threads  # the model runs with; None: all this container may use
 
     def detect(self, image: Image | str | Path, min_score: float | None = None) -> list[FoundItem]:
         """Return the items in a photo, best first, without hits."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from twinset.data.feed import FailedRow, Feed
 from twinset.errors import FeedError
-from twinset.indexing import REPORT, Progress, index_rows, write_report
+from twinset.indexing import REPORT, index_rows, write_report
+from twinset.pipeline import Progress
 from twinset.store import Fingerprint, Key, Store
 from twinset.store.beside import folder_beside
 from twinset.types import Product

@@ -10,8 +10,8 @@ from twinset.data.feed import Feed
 from twinset.describe.words import Concept, gender_of, read_words
 from twinset.errors import UsageError
 from twinset.evaluate.shots import is_validation, read_shots
-from twinset.indexing import describe_products
 from twinset.models import Models
+from twinset.pipeline import describe_products
 from twinset.types import Item, Product
 
 

@@ -28,8 +28,8 @@ from twinset.evaluate.likeness import (
 )
 from twinset.evaluate.shots import is_validation, read_shots
 from twinset.images import crop
-from twinset.indexing import describe_products
 from twinset.models import Models
+from twinset.pipeline import describe_products
 from twinset.taxonomy import Taxonomy
 from twinset.types import Image, Item, Product
 

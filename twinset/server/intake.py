@@ -21,7 +21,8 @@ from typing import Any
 from twinset.data.feed import FailedRow, feed_of
 from twinset.errors import UsageError
 from twinset.images import MAX_BYTES, decode_image
-from twinset.indexing import IndexReport, Progress, index_rows
+from twinset.indexing import IndexReport, index_rows
+from twinset.pipeline import Progress
 from twinset.shop import Shop
 from twinset.store import Key
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from twinset.store.filters import Filter
 from twinset.store.texts import Words
 from twinset.types import Facet, Hit, Item, Product
 
-DIM = 256
+DIM = 256  # of a vector, where a model says nothing else
 UNIT_TOLERANCE = 1e-3  # of a vector's length: fp32 sums of 256 squares stray by a thousandth of this
 FORMAT = 1  # of what stores write; raised when an older version could not read it
 
@@ -61,17 +62,23 @@ class Store(Protocol):
         """The model whose vectors it keeps."""
         ...
 
+    @property
+    def dim(self) -> int:
+        """How many numbers a vector has."""
+        ...
+
     def upsert(self, entries: Sequence[Entry]) -> None:
         """Store products, in the place of what was stored of them: once this returns they are safe.
 
         A directory stores all of them at once or none, a server so by the few thousand.
 
-        Raises ValueError for a vector that is not finite, of unit length and of `DIM` numbers.
+        Raises ValueError for a vector that is not finite, of unit length and of `dim` numbers, and StoreMoved once
+        another generation of the store is in use.
         """
         ...
 
     def delete(self, keys: Sequence[Key]) -> int:
-        """Remove products and return how many there were."""
+        """Remove products and return how many there were. Raises StoreMoved as `upsert` does."""
         ...
 
     def get(self, product_id: str, shop: str = "default") -> Entry:
@@ -87,7 +94,7 @@ class Store(Protocol):
         exclude: Key | None = None,
         variants: bool = False,
     ) -> list[list[Hit]]:
-        """Return for each of (N, 256) unit vectors its `k` nearest products, best first, ties by product_id.
+        """Return for each of (N, dim) unit vectors its `k` nearest products, best first, ties by product_id.
 
         `categories` has one entry for each vector; None searches all, products of no category among them. A product
         with several items counts once, by its best; so do products of one `group_id` in a shop, unless `variants`
@@ -151,8 +158,12 @@ class Store(Protocol):
         """Keep a small text with the store, in the place of what was written under that name, all or nothing."""
         ...
 
+    def alone(self) -> AbstractContextManager[bool]:
+        """Keep others from writing products meanwhile, this thread too. Gives False where the store can't."""
+        ...
 
-def check_entries(entries: Sequence[Entry]) -> None:
+
+def check_entries(entries: Sequence[Entry], dim: int = DIM) -> None:
     """Raise ValueError for what must never be written: a bad vector, a product twice or without an item."""
     keys = [entry.key for entry in entries]
     if len(set(keys)) != len(keys):
@@ -164,13 +175,13 @@ def check_entries(entries: Sequence[Entry]) -> None:
         if min(numbers) < 0 or max(numbers) >= len(entry.product.images):
             raise ValueError(f"{entry.key}: expected image_no below {len(entry.product.images)}, found {numbers}")
     items = [(entry, item.embedding) for entry in entries for item in entry.items]
-    whole = bool(items) and all(embedding.shape == (DIM,) for _, embedding in items)
+    whole = bool(items) and all(embedding.shape == (dim,) for _, embedding in items)
     if whole:  # all at once, for the sake of time
         lengths = np.linalg.norm(np.stack([embedding for _, embedding in items]), axis=1)
         whole = bool((np.abs(lengths - 1) <= UNIT_TOLERANCE).all())
     if not whole:
         for entry, embedding in items:
-            check_embedding(embedding, f"{entry.key}")
+            check_embedding(embedding, f"{entry.key}", dim)
 
 
 def check_note_name(name: str) -> None:
@@ -179,10 +190,10 @@ def check_note_name(name: str) -> None:
         raise ValueError(f"note {name!r}: expected a name of a-z, 0-9 and -")
 
 
-def check_embedding(embedding: NDArray[np.float32], name: str) -> None:
-    """Raise ValueError unless the vector has `DIM` finite numbers and unit length."""
-    if embedding.shape != (DIM,):
-        raise ValueError(f"{name}: expected a vector of {DIM} numbers, found shape {embedding.shape}")
+def check_embedding(embedding: NDArray[np.float32], name: str, dim: int = DIM) -> None:
+    """Raise ValueError unless the vector has `dim` finite numbers and unit length."""
+    if embedding.shape != (dim,):
+        raise ValueError(f"{name}: expected a vector of {dim} numbers, found shape {embedding.shape}")
     length = float(np.linalg.norm(embedding))
     if not abs(length - 1) <= UNIT_TOLERANCE:  # NaN and infinite ones too
         raise ValueError(f"{name}: expected a finite vector of length 1, found length {length}")

@@ -26,7 +26,7 @@ def check_store(store: Store) -> Checked:
         problems += store.problems()
         for entry in store.entries():
             items += len(entry.items)
-            problem = _problem(entry, store.model_version) or ("is there twice" if entry.key in seen else "")
+            problem = _problem(entry, store) or ("is there twice" if entry.key in seen else "")
             if problem:
                 problems.append(f"product {entry.key.product_id!r} of shop {entry.key.shop!r}: {problem}")
             seen.add(entry.key)
@@ -41,10 +41,12 @@ def check_store(store: Store) -> Checked:
     return Checked(len(seen), items, problems[:MOST_PROBLEMS] + ([f"and {more} more"] if more > 0 else []))
 
 
-def _problem(entry: Entry, model_version: str) -> str:
+def _problem(entry: Entry, store: Store) -> str:
     try:
-        check_entries([entry])
+        check_entries([entry], store.dim)
     except ValueError as exc:
         return str(exc)
-    others = {item.model_version for item in entry.items} - {model_version}
-    return f"expected vectors of model {model_version}, found those of {', '.join(sorted(others))}" if others else ""
+    others = {item.model_version for item in entry.items} - {store.model_version}
+    return (
+        f"expected vectors of model {store.model_version}, found those of {', '.join(sorted(others))}" if others else ""
+    )

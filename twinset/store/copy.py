@@ -10,6 +10,7 @@ from pathlib import Path
 from twinset.errors import StoreError
 from twinset.store import open_store
 from twinset.store.base import Entry, Store
+from twinset.store.generations import is_of_generations
 
 COPY_PRODUCTS = 2000  # read, compared and written at once
 DELETE_PRODUCTS = 500
@@ -51,7 +52,7 @@ def copy_store(source: Store, target: Store, remove: bool = False, told: Told = 
         target.delete(surplus[start : start + DELETE_PRODUCTS])
     for name in source.note_names():
         text = source.read_note(name)
-        if text is not None and name != BACKUP_NOTE:
+        if text is not None and name != BACKUP_NOTE and not is_of_generations(name):
             target.write_note(name, text)
     if written or surplus:
         target.compact()
@@ -60,7 +61,7 @@ def copy_store(source: Store, target: Store, remove: bool = False, told: Told = 
 
 def copy_to(source: Store, uri: str | Path, remove: bool = False, told: Told = lambda count: None) -> CopyReport:
     """Copy a store to another place, which is made if there is none."""
-    return copy_store(source, open_store(uri, source.model_version, create=True), remove, told)
+    return copy_store(source, open_store(uri, source.model_version, create=True, dim=source.dim), remove, told)
 
 
 def backup(source: Store, folder: Path, told: Told = lambda count: None) -> CopyReport:
@@ -76,7 +77,7 @@ def backup(source: Store, folder: Path, told: Told = lambda count: None) -> Copy
                 f"store {folder}: expected a new directory or an earlier backup of {source.uri}, found {found}; "
                 f"choose another directory"
             )
-    target = open_store(folder, source.model_version, create=True)
+    target = open_store(folder, source.model_version, create=True, dim=source.dim)
     about = {"of": source.uri, "at": datetime.now(UTC).isoformat(timespec="seconds")}
     target.write_note(BACKUP_NOTE, json.dumps(about | {"finished": False}))
     report = copy_store(source, target, remove=True, told=told)

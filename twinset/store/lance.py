@@ -3,10 +3,11 @@
 A product is written in one commit, and readers see commits whole. The table's metadata names the format and the model.
 """
 
-import os
+import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from twinset.errors import ModelMismatch, StoreError
-from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries, check_note_name
+from twinset.store.base import DIM, FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries, check_note_name
 from twinset.store.filters import Filter
+from twinset.store.generations import FIRST, Guard
+from twinset.store.notes import Notes
 from twinset.store.rows import COLUMNS, ROW_KEY, schema, table_of
+from twinset.store.snapshot import FOLDER as SEARCH_FILES
 from twinset.store.texts import Words
 from twinset.store.view import View
 from twinset.store.views import Views
@@ -27,7 +31,7 @@ from twinset.store.writer import StoredKeys, one_writer
 from twinset.types import Facet, Hit
 
 TABLE = "products"
-NOTES = "notes"  # a folder beside the table
+GENERATIONS = "generations"  # a folder beside the first one's table, for the others
 KEEP_VERSIONS = timedelta(minutes=1)  # readers of an older version have that long to finish
 MAX_FRAGMENTS = 32  # files a table may be in before they are made one
 STABLE_ROWS = {"new_table_enable_stable_row_ids": "true"}  # so that a reader can ask what changed
@@ -36,29 +40,47 @@ _WRITE_ADVICE = "check the disk's space and the folder's permissions"
 _LANCE_ERRORS = (OSError, RuntimeError, ValueError, pa.ArrowException)  # it has no base class of its own
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a generation is."""
+
+    root: Path  # the store's folder, with what its generations share: notes
+    folder: Path  # with its table and its files for searching
+
+
 class LanceStore:
     """See `Store`. Searches see a `View`, brought up to date once the table's version has changed."""
 
-    def __init__(self, folder: Path, table: Any, reader: Any, model_version: str, table_id: str | None) -> None:
-        self._folder, self._table, self._model_version = folder, table, model_version
+    def __init__(self, place: Place, table: Any, reader: Any, model_version: str, guard: Guard | None) -> None:
+        folder, about = place.folder, table.schema.metadata or {}
+        table_id = about[_ID_KEY].decode() if _ID_KEY in about else None
+        self._root, self._folder, self._notes = place.root, folder, Notes(place.root)
+        self._table, self._model_version = table, model_version
+        self._dim: int = table.schema.field("embedding").type.list_size
+        self._guard = guard or (lambda: None)
         self._lock = threading.Lock()
         self._views = Views(folder, reader, table_id)
         self._keys = StoredKeys(table, table_id is not None)
 
     @property
     def uri(self) -> str:
-        return str(self._folder)
+        return str(self._root)
 
     @property
     def model_version(self) -> str:
         return self._model_version
 
+    @property
+    def dim(self) -> int:
+        return self._dim
+
     def upsert(self, entries: Sequence[Entry]) -> None:
-        check_entries(entries)
+        check_entries(entries, self._dim)
         if not entries:
             return
         rows = table_of(entries)
         with _translated(self._folder, "a store that can be written", _WRITE_ADVICE), one_writer(self._folder):
+            self._guard()
             keys = [entry.key for entry in entries]
             stored = self._stored(keys) if self._keys.may_have(keys) else []
             if not stored:
@@ -75,6 +97,7 @@ class LanceStore:
 
     def delete(self, keys: Sequence[Key]) -> int:
         with _translated(self._folder, "a store that can be written", _WRITE_ADVICE), one_writer(self._folder):
+            self._guard()
             found = {key for key, _ in self._stored(keys)} if keys else set()
             if found:
                 self._table.delete(_any_of(sorted(found)))
@@ -93,7 +116,7 @@ class LanceStore:
         variants: bool = False,
     ) -> list[list[Hit]]:
         for embedding in embeddings:
-            check_embedding(embedding, "query")
+            check_embedding(embedding, "query", self._dim)
         return self._latest().search(embeddings, k, categories, filter, exclude, variants)
 
     def facets(self, category: str | None, filter: Filter, fields: Sequence[str]) -> list[Facet]:
@@ -123,13 +146,13 @@ class LanceStore:
             self._views.settle(self._table.version)
 
     def read_note(self, name: str) -> str | None:
-        file = self._note(name)
-        with _translated(self._folder):
-            return file.read_text(encoding="utf-8") if file.exists() else None
+        check_note_name(name)
+        with _translated(self._root):
+            return self._notes.read(name)
 
     def note_names(self) -> list[str]:
-        with _translated(self._folder):
-            return sorted(file.stem for file in (self._folder / NOTES).glob("[a-z0-9]*.txt"))
+        with _translated(self._root):
+            return self._notes.names()
 
     def problems(self) -> list[str]:
         """Compare what searches see, mapped files mostly, with the table."""
@@ -138,14 +161,14 @@ class LanceStore:
             return self._views.problems(view)
 
     def write_note(self, name: str, text: str) -> None:
-        file = self._note(name)
-        with _translated(self._folder, "a store that can be written", _WRITE_ADVICE):
-            file.parent.mkdir(exist_ok=True)
-            write_whole(file, text.encode())
-
-    def _note(self, name: str) -> Path:
         check_note_name(name)
-        return self._folder / NOTES / f"{name}.txt"
+        with _translated(self._root, "a store that can be written", _WRITE_ADVICE):
+            self._notes.write(name, text)
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        with one_writer(self._folder):
+            yield True
 
     def _stored(self, keys: Sequence[Key]) -> list[tuple[Key, int]]:
         """Return the rows that are stored of some products, by product and image."""
@@ -158,15 +181,50 @@ class LanceStore:
             return self._views.at(self._table.version)
 
 
-def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceStore:
-    """Return the store in a directory; see `open_store`."""
+class LanceShelf:
+    """See `Shelf`. The first generation is in the folder itself, the others in folders in it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._notes = root, Notes(root)
+
+    @property
+    def uri(self) -> str:
+        return str(self._root)
+
+    def read(self, note: str) -> str | None:
+        with _translated(self._root):
+            return self._notes.read(note)
+
+    def write(self, note: str, text: str) -> None:
+        with _translated(self._root, "a store that can be written", _WRITE_ADVICE):
+            self._notes.write(note, text)
+
+    def open(
+        self, number: int, model_version: str | None, create: bool, dim: int = DIM, guard: Guard | None = None
+    ) -> LanceStore:
+        return _open(self._place(number), model_version, create, dim, guard)
+
+    def remove(self, number: int) -> None:
+        folder = self._place(number).folder
+        gone = [folder / f"{TABLE}.lance", folder / SEARCH_FILES] if number == FIRST else [folder]
+        with _translated(folder, "a folder that can be removed", "check its permissions, then run this again"):
+            for each in gone:
+                if each.exists():
+                    shutil.rmtree(each)
+
+    def _place(self, number: int) -> Place:
+        return Place(self._root, self._root if number == FIRST else self._root / GENERATIONS / str(number))
+
+
+def _open(place: Place, model_version: str | None, create: bool, dim: int, guard: Guard | None) -> LanceStore:
     import lancedb
 
+    folder = place.folder
     with _translated(folder):
         versions = folder / f"{TABLE}.lance" / "_versions"
         missing = not versions.is_dir() or not any(versions.iterdir())
     if missing:
-        return _create(folder, model_version, create)
+        return _create(place, model_version, create, dim, guard)
     with _translated(folder):
         database = lancedb.connect(folder, read_consistency_interval=timedelta(0))
         table = database.open_table(TABLE)
@@ -187,16 +245,22 @@ def open_lance(folder: Path, model_version: str | None, create: bool) -> LanceSt
     if model_version is not None and model != model_version:
         raise ModelMismatch(
             f"store {folder}: expected vectors of model {model_version}, found those of {model}; "
-            f"choose that --model, or index the feed into another --store"
+            f"choose that --model, or roll this one out: twinset reindex --model NEW"
         )
-    store = _store(folder, database, table, model, about)
+    store = LanceStore(place, table, database.open_table(TABLE), model, guard)
     store.count()  # reads the rows: damage shows now rather than at a shopper's search
     return store
 
 
-def _create(folder: Path, model_version: str | None, create: bool) -> LanceStore:
+def _create(place: Place, model_version: str | None, create: bool, dim: int, guard: Guard | None) -> LanceStore:
     import lancedb
 
+    folder = place.folder
+    if not create and folder != place.root:
+        raise StoreError(
+            f"store {place.root}: expected a generation in {folder}, found none; "
+            f"restore a backup, or go back: twinset rollout back"
+        )
     if not create:
         raise StoreError(
             f"store {folder}: expected a directory written by twinset index, found none; "
@@ -211,26 +275,8 @@ def _create(folder: Path, model_version: str | None, create: bool) -> LanceStore
             "overwrite" if (folder / f"{TABLE}.lance").exists() else "create"
         )  # a creation that was killed is done over
         named = {key.decode(): value.decode() for key, value in about.items()}
-        table = database.create_table(TABLE, schema=schema(named), mode=mode, storage_options=STABLE_ROWS)
-        return _store(folder, database, table, model_version, about)
-
-
-def _store(folder: Path, database: Any, table: Any, model_version: str, about: Mapping[bytes, bytes]) -> LanceStore:
-    table_id = about[_ID_KEY].decode() if _ID_KEY in about else None
-    return LanceStore(folder, table, database.open_table(TABLE), model_version, table_id)
-
-
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens meanwhile."""
-    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        with part.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+        table = database.create_table(TABLE, schema=schema(named, dim), mode=mode, storage_options=STABLE_ROWS)
+        return LanceStore(place, table, database.open_table(TABLE), model_version, guard)
 
 
 def _any_of(keys: Sequence[Key]) -> str:

@@ -1,48 +1,40 @@
 """A store in a Milvus server: a collection with one row for each item, which the server searches and filters.
 
-The collection's description names the format and the model. Searches see what this client wrote at once, what others
+milvus_shelf.py opens and makes it. Searches see what this client wrote at once, what others
 wrote within a second or two; all that decides on writing, and all counting, waits for the newest.
 """
 
-import json
 import logging
 import math
-import time
 from collections.abc import Iterator, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twinset.errors import ModelMismatch, NotFound, StoreError
-from twinset.store.base import FORMAT, Entry, Fingerprint, Key, check_embedding, check_entries, check_note_name
+from twinset.errors import NotFound, StoreError
+from twinset.store.base import Entry, Fingerprint, Key, check_embedding, check_entries
 from twinset.store.facets import Selected, count_facets
 from twinset.store.filters import Filter
+from twinset.store.generations import Guard
 from twinset.store.milvus_facets import MilvusRows, facet_fields
 from twinset.store.milvus_filter import expressions, one_of, quoted
+from twinset.store.milvus_notes import MilvusNotes
 from twinset.store.milvus_rows import (
     ENTRY_FIELDS,
-    FIELDS,
     FINGERPRINT_FIELDS,
     GONE,
     HIT_FIELDS,
-    NOTE,
-    NOTE_END,
     entries_of,
     fingerprints_of,
     gone_row,
-    index_params,
     milvus_rows,
-    note_key,
-    note_name,
-    note_of,
-    note_row,
     product_hash,
     row_of,
-    schema,
 )
-from twinset.store.milvus_server import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Server, parse_address
+from twinset.store.milvus_server import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Server
 from twinset.store.milvus_texts import TEXT_FIELDS, MilvusTexts
 from twinset.store.nearest import SCORE_DECIMALS
 from twinset.store.rows import Variants, hit_of
@@ -54,23 +46,24 @@ _LOG = logging.getLogger(__name__)
 MOST_RESULTS = 16_384  # Milvus returns no more rows at a time
 CALL_PRODUCTS = 2000  # written by one call: all of them or none
 FACET_ROWS = 10_000  # counted; of more, so many are a sample
-NOTE_S = 1.0  # a note that was read is known for so long: every search asks for its shop's rules
 CALL_KEYS = 500  # looked up by one call
 ENTRY_ROWS, FINGERPRINT_ROWS = 1000, 8000  # read by one call; vectors make rows large
 MIN_EF = 512  # of HNSW: how many neighbours are looked at; with fewer, filters cost recall
 HASH_SPACE = 1 << 32  # product hashes by their first eight hex digits
-_LIVE = f"item_category != {quoted(GONE)}"
+LIVE = f"item_category != {quoted(GONE)}"
 
 
 class MilvusStore:
     """See `Store`."""
 
-    def __init__(self, server: Server, model_version: str) -> None:
-        self._server, self._model_version = server, model_version
-        self._collection = server.address.collection
+    def __init__(
+        self, server: Server, collection: str, notes: MilvusNotes, model_version: str, dim: int, guard: Guard | None
+    ) -> None:
+        self._server, self._model_version, self._dim = server, model_version, dim
+        self._collection, self._notes = collection, notes
+        self._guard = guard or (lambda: None)
         self._wrote = False
         self._texts = MilvusTexts(lambda: self._scan(TEXT_FIELDS, ENTRY_ROWS))
-        self._notes: dict[str, tuple[float, str | None]] = {}  # name -> when it was read, and what it was
 
     @property
     def uri(self) -> str:
@@ -80,8 +73,12 @@ class MilvusStore:
     def model_version(self) -> str:
         return self._model_version
 
+    @property
+    def dim(self) -> int:
+        return self._dim
+
     def upsert(self, entries: Sequence[Entry]) -> None:
-        check_entries(entries)
+        check_entries(entries, self._dim)
         if not entries:
             return
         rows = milvus_rows(entries)
@@ -97,6 +94,7 @@ class MilvusStore:
         deleted = 0
         products = list(dict.fromkeys(product_hash(key) for key in keys))
         for chunk in _chunks(products, CALL_KEYS):
+            self._guard()
             found = self._query(one_of("product", chunk), ["key", "product", "item_category"], "Strong")
             self._write([], gone=[row["key"] for row in found])
             deleted += len({row["product"] for row in found if row["item_category"] != GONE})
@@ -121,7 +119,7 @@ class MilvusStore:
         variants: bool = False,
     ) -> list[list[Hit]]:
         for embedding in embeddings:
-            check_embedding(embedding, "query")
+            check_embedding(embedding, "query", self._dim)
         conditions = expressions(filter) if filter else []
         if exclude is not None:
             conditions.append(f"product != {quoted(product_hash(exclude))}")
@@ -201,17 +199,10 @@ class MilvusStore:
             _LOG.warning("%s", exc)
 
     def read_note(self, name: str) -> str | None:
-        check_note_name(name)
-        read_at, text = self._notes.get(name, (-NOTE_S, None))
-        if time.monotonic() - read_at >= NOTE_S:
-            found = self._query(one_of("key", [note_key(name)]), ["row"], self._level())
-            text = note_of(found[0]) if found else None
-            self._notes[name] = time.monotonic(), text
-        return text
+        return self._notes.read(name)
 
     def note_names(self) -> list[str]:
-        found = self._query(f"key >= {quoted(NOTE)} and key < {quoted(NOTE_END)}", ["key"], self._level())
-        return sorted(note_name(row["key"]) for row in found)
+        return self._notes.names()
 
     def problems(self) -> list[str]:
         """Each product must have one row that counts it."""
@@ -222,13 +213,15 @@ class MilvusStore:
         )
 
     def write_note(self, name: str, text: str) -> None:
-        check_note_name(name)
-        self._write([note_row(name, text)], gone=[])
-        self._notes.pop(name, None)
+        self._notes.write(name, text)
+
+    def alone(self) -> AbstractContextManager[bool]:
+        return nullcontext(False)  # a server has no lock for its clients
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def _replace(self, products: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+        self._guard()
         stored = [
             row["key"]
             for chunk in _chunks(products, CALL_KEYS)
@@ -242,7 +235,7 @@ class MilvusStore:
 
         Removing alone would not do: it says not when it was done, so searches can't wait for it as for other writes.
         """
-        written = [*rows, *map(gone_row, gone)]
+        written = [*rows, *(gone_row(key, self._dim) for key in gone)]
         self._texts.forget()
         if written:
             self._server.write(lambda client, timeout_s: client.upsert(self._collection, written, timeout=timeout_s))
@@ -300,7 +293,7 @@ class MilvusStore:
         """Return the rows named that are there, by their name."""
         found: dict[str, dict[str, Any]] = {}
         for chunk in _chunks(list(dict.fromkeys(keys)), CALL_KEYS):
-            condition = f"{one_of('key', chunk)} and {_LIVE}"
+            condition = f"{one_of('key', chunk)} and {LIVE}"
             found |= {row["key"]: row_of(row) for row in self._query(condition, ["key", "row"], self._level())}
         return found
 
@@ -336,7 +329,7 @@ class MilvusStore:
         )
 
     def _entries(self, products: Sequence[str], level: str) -> list[Entry]:
-        condition = f"{one_of('product', products)} and {_LIVE}"
+        condition = f"{one_of('product', products)} and {LIVE}"
         return entries_of(self._query(condition, [*ENTRY_FIELDS, "row_hash", "image_hash"], level))
 
     def _count(self, condition: str) -> int:
@@ -354,14 +347,14 @@ class MilvusStore:
 
     def _scan(self, fields: Sequence[str], rows_a_call: int) -> Iterator[list[Any]]:
         """Yield all rows, those of a product together, in parts of the hashes' space."""
-        parts = max(1, math.ceil(self._count(_LIVE) / rows_a_call))
+        parts = max(1, math.ceil(self._count(LIVE) / rows_a_call))
         edges = [round(part * HASH_SPACE / parts) for part in range(parts + 1)]
         for low, high in pairwise(edges):
             yield from self._part(low, high, fields)
 
     def _part(self, low: int, high: int, fields: Sequence[str]) -> Iterator[list[Any]]:
         above = f" and product < {quoted(f'{high:08x}')}" if high < HASH_SPACE else ""
-        condition = f"product >= {quoted(f'{low:08x}')}{above} and {_LIVE}"
+        condition = f"product >= {quoted(f'{low:08x}')}{above} and {LIVE}"
         rows = self._query(condition, fields, "Strong")
         if len(rows) < MOST_RESULTS:
             yield rows
@@ -371,77 +364,9 @@ class MilvusStore:
         yield from self._part(middle, high, fields)
 
 
-def open_milvus(uri: str, model_version: str | None, create: bool) -> MilvusStore:
-    """Return the store in a Milvus server; see `open_store`."""
-    server = Server(parse_address(uri))
-    name = server.address.collection
-    if not server.read(lambda client, timeout_s: client.has_collection(name, timeout=timeout_s)):
-        _create(server, model_version, create)
-    about = server.read(lambda client, timeout_s: client.describe_collection(name, timeout=timeout_s))
-    model = _check_description(server.address.uri, about, model_version)
-    server.write(lambda client, timeout_s: _get_ready(client, name, timeout_s))
-    return MilvusStore(server, model)
-
-
-def _create(server: Server, model_version: str | None, create: bool) -> None:
-    uri, name = server.address.uri, server.address.collection
-    if not create:
-        raise StoreError(
-            f"store {uri}: expected a collection {name} written by twinset index, found none; "
-            f"run twinset index FEED --store {uri}"
-        )
-    if model_version is None:
-        raise ValueError("a new store needs the version of its model")
-    about = json.dumps({"twinset": {"format": FORMAT, "model": model_version}})
-
-    def make(client: Any, timeout_s: float) -> None:
-        if not client.has_collection(name, timeout=timeout_s):
-            client.create_collection(
-                name, schema=schema(client, about), num_shards=1, consistency_level="Strong", timeout=timeout_s
-            )
-
-    server.write(make)
-
-
-def _check_description(uri: str, about: dict[str, Any], model_version: str | None) -> str:
-    """Return the model whose vectors a collection keeps. Raises StoreError for one that is no store we can read."""
-    advice = f"choose another collection: --store {uri.rstrip('/')}/NAME"
-    try:
-        own = json.loads(about["description"])["twinset"]
-        written, model = int(own["format"]), str(own["model"])
-    except (ValueError, KeyError, TypeError) as exc:
-        raise StoreError(
-            f"store {uri}: expected a collection written by twinset index, found one of another program; {advice}"
-        ) from exc
-    if written > FORMAT:
-        raise StoreError(
-            f"store {uri}: expected format {FORMAT} or older, found {written}; "
-            f"a newer Twinset wrote it: upgrade this one"
-        )
-    lacking = set(FIELDS) - {field["name"] for field in about["fields"]}
-    if lacking:
-        raise StoreError(f"store {uri}: expected a field {min(lacking)!r}, found none; {advice}")
-    if model_version is not None and model != model_version:
-        raise ModelMismatch(
-            f"store {uri}: expected vectors of model {model_version}, found those of {model}; "
-            f"choose that --model, or index the feed into another --store"
-        )
-    return model
-
-
-def _get_ready(client: Any, name: str, timeout_s: float) -> None:
-    """Make the indexes that are missing and load the collection: a creation that was killed is finished."""
-    params = index_params(client)
-    there = set(client.list_indexes(name))
-    if not {index.index_name or index.field_name for index in params} <= there:
-        client.create_index(name, params, timeout=timeout_s, sync=False)  # nothing to wait for: it is empty
-    if "Loaded" not in str(client.get_load_state(name, timeout=timeout_s)["state"]):
-        client.load_collection(name, timeout=timeout_s)
-
-
 def _within(category: str | None, conditions: Sequence[str]) -> str:
     """Return the expression of rows of a category, None for all, that meet conditions."""
-    within = _LIVE if category is None else one_of("item_category", [category or GONE])
+    within = LIVE if category is None else one_of("item_category", [category or GONE])
     return " and ".join([within, *conditions])
 
 

@@ -54,8 +54,8 @@ INDEXED_FIELDS = ("product", "group", "item_category", "shop")
 _IN_FIELDS = ("row_hash", "image_hash", "embedding")  # and so not in `row`
 
 
-def schema(client: Any, description: str) -> Any:
-    """Return the collection's schema, with what the store says of itself."""
+def schema(client: Any, description: str, dim: int = DIM) -> Any:
+    """Return the schema of a collection of vectors of `dim` numbers, with what the store says of itself."""
     from pymilvus import DataType
 
     text = {"datatype": DataType.VARCHAR, "max_length": LONGEST_TEXT}
@@ -80,7 +80,7 @@ def schema(client: Any, description: str) -> Any:
     made.add_field("row_hash", **text)
     made.add_field("image_hash", **text)
     made.add_field("row", **text)  # a JSON object, or its zlib in base64
-    made.add_field("embedding", DataType.FLOAT_VECTOR, dim=DIM)
+    made.add_field("embedding", DataType.FLOAT_VECTOR, dim=dim)
     return made
 
 
@@ -145,10 +145,10 @@ def milvus_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return rows
 
 
-def gone_row(key: str, text: str = "{}") -> dict[str, Any]:
+def gone_row(key: str, dim: int, text: str = "{}") -> dict[str, Any]:
     """Return a row that no search finds: it takes the place of one whose item is no more, or keeps a note."""
     product, _, image_no = key.rpartition("-")
-    vector = np.zeros(DIM, np.float32)
+    vector = np.zeros(dim, np.float32)
     vector[0] = 1
     texts = dict.fromkeys(("shop", "product_id", "row_hash", "image_hash"), "")
     return texts | {
@@ -178,12 +178,12 @@ def note_name(key: str) -> str:
     return key.removeprefix(NOTE).removesuffix("-0")
 
 
-def note_row(name: str, text: str) -> dict[str, Any]:
+def note_row(name: str, text: str, dim: int) -> dict[str, Any]:
     """Return the row that keeps a note. Raises StoreError for one that is too large for Milvus."""
     packed = _packed({"note": text})
     if packed is None:
         raise StoreError(f"note {name}: expected a text of at most {LONGEST_TEXT} bytes, found {len(text)} letters")
-    return gone_row(note_key(name), packed)
+    return gone_row(note_key(name), dim, packed)
 
 
 def note_of(stored: Mapping[str, Any]) -> str:

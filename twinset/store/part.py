@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from twinset.store.base import DIM, Entry, Key
+from twinset.store.base import Entry, Key
 from twinset.store.columns import Texts, coded, column_of, part_of, search_columns, values_at
 from twinset.store.filters import Column, Filter
 from twinset.store.nearest import Vectors, encode
@@ -152,7 +152,7 @@ class Part:
 
     def table(self, alive: NDArray[np.bool_] | None) -> pa.Table:
         """Return its rows as they came from LanceDB, or those alive."""
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(self.vectors.exact.ravel()), DIM)
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(self.vectors.exact.ravel()), self.vectors.exact.shape[1])
         table = self.rows.append_column("embedding", vectors).append_column(ROW_ID, pa.array(self.ids))
         return table if alive is None else table.filter(pa.array(alive))
 
@@ -166,7 +166,7 @@ class Part:
                 pairs = zip(kept[name].to_pylist(), rows[name].to_pylist(), strict=True)
                 same &= np.fromiter((one == other for one, other in pairs), bool, len(places))
         embedding = rows["embedding"].combine_chunks()
-        exact = embedding.flatten().to_numpy(zero_copy_only=False).reshape(-1, DIM)
+        exact = vectors_of(embedding)
         same &= (self.vectors.exact[places] == exact).all(1)
         strayed = np.linalg.norm(exact - self.vectors.codes[places] * self.vectors.steps[places, None], axis=1)
         same &= strayed <= self.vectors.error * (1 + 1e-5) + 1e-7
@@ -202,9 +202,15 @@ def part_of_table(table: pa.Table) -> Part:
     """Return rows as they come from LanceDB, with their ids, as a part in memory."""
     table = table.take(sorted_rows(table))
     embedding = table["embedding"].combine_chunks()
-    exact = np.ascontiguousarray(embedding.flatten().to_numpy(zero_copy_only=False).reshape(-1, DIM))
+    exact = np.ascontiguousarray(vectors_of(embedding))
     rows = table.select(STORED).combine_chunks()
     return Part(rows, search_columns(rows), encode(exact), table[ROW_ID].to_numpy())
+
+
+def vectors_of(embedding: pa.FixedSizeListArray) -> NDArray[np.float32]:
+    """Return a column of vectors as (N, D)."""
+    flat: NDArray[np.float32] = embedding.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(-1, embedding.type.list_size)
 
 
 def sorted_rows(table: pa.Table) -> pa.Array:

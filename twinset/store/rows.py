@@ -40,23 +40,26 @@ COLUMNS = (
     pa.field("colour_shares", pa.list_(pa.float64())),
     pa.field("attributes", pa.string()),  # a JSON object
     pa.field("model_version", pa.string()),
-    pa.field("embedding", pa.list_(pa.float32(), DIM)),
+    pa.field("embedding", pa.list_(pa.float32(), DIM)),  # DIM or what the store's model has
     pa.field("row_hash", pa.string()),
     pa.field("image_hash", pa.string()),
 )
 
 
-def schema(metadata: Mapping[str, str] | None = None) -> pa.Schema:
-    """Return the schema of a store's table, with what the store says of itself."""
-    return pa.schema(COLUMNS, metadata=dict(metadata or {}))
+def schema(metadata: Mapping[str, str] | None = None, dim: int = DIM) -> pa.Schema:
+    """Return the schema of a store's table of vectors of `dim` numbers, with what the store says of itself."""
+    vector = pa.field("embedding", pa.list_(pa.float32(), dim))
+    columns = [vector if column.name == vector.name else column for column in COLUMNS]
+    return pa.schema(columns, metadata=dict(metadata or {}))
 
 
 def table_of(entries: Sequence[Entry]) -> pa.Table:
-    """Return the rows of some products."""
+    """Return the rows of some products, one at least, with vectors of one length."""
     pairs = [(entry, item) for entry in entries for item in entry.items]
     columns: dict[str, Any] = {name: [getattr(entry.product, name) for entry, _ in pairs] for name in _PRODUCT_FIELDS}
     columns |= {name: [getattr(item, name) for _, item in pairs] for name in ("image_no", "box", "model_version")}
     vectors = np.concatenate([item.embedding for _, item in pairs]).astype(np.float32)
+    dim = len(pairs[0][1].embedding)
     columns |= {
         "images": [entry.product.images for entry, _ in pairs],
         "tags": [_json(entry.product.tags) for entry, _ in pairs],
@@ -65,11 +68,11 @@ def table_of(entries: Sequence[Entry]) -> pa.Table:
         "colours": [[colour.name for colour in item.colours] for _, item in pairs],
         "colour_shares": [[colour.share for colour in item.colours] for _, item in pairs],
         "attributes": [_json(item.attributes) for _, item in pairs],
-        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors), DIM),
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors), dim),
         "row_hash": [entry.row_hash for entry, _ in pairs],
         "image_hash": [image_hash for entry in entries for image_hash in entry.image_hashes],
     }
-    return pa.Table.from_pydict(columns, schema=schema())
+    return pa.Table.from_pydict(columns, schema=schema(dim=dim))
 
 
 def entry_of(rows: Sequence[Mapping[str, Any]], vectors: Sequence[NDArray[np.float32]]) -> Entry:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from twinset.store.base import DIM
 from twinset.store.columns import search_columns
 from twinset.store.nearest import Vectors, encode
-from twinset.store.part import ROW_ID, STORED, Part, sorted_rows
+from twinset.store.part import ROW_ID, STORED, Part, sorted_rows, vectors_of
 
 SNAPSHOT_FORMAT = 2  # another one is not read, but written anew
 FOLDER = "search"  # beside the table
@@ -54,10 +54,10 @@ def open_snapshot(snapshot: Snapshot) -> Part | None:
     try:
         if about.get("format") != SNAPSHOT_FORMAT:
             return None
-        n = int(about["rows"])
+        n, dim = int(about["rows"]), int(about.get("dim", DIM))
         vectors = Vectors(
-            _mapped(folder / "vectors.f32", np.float32, (n, DIM)),
-            _mapped(folder / "codes.i8", np.int8, (n, DIM)),
+            _mapped(folder / "vectors.f32", np.float32, (n, dim)),
+            _mapped(folder / "codes.i8", np.int8, (n, dim)),
             _mapped(folder / "steps.f32", np.float32, (n,)),
             float(about["error"]),
         )
@@ -85,8 +85,9 @@ def write_snapshot(folder: Path, table_id: str, version: int, table: Any) -> Sna
         _write_table(part / "rows.arrow", rows)
         _write_table(part / "columns.arrow", search_columns(rows))
         ids.tofile(part / "ids.u64")
-        error = _write_vectors(part, ids, table)
-        about = {"format": SNAPSHOT_FORMAT, "table": table_id, "rows": len(ids), "error": error}
+        dim = table.schema.field("embedding").type.list_size
+        error = _write_vectors(part, ids, table, dim)
+        about = {"format": SNAPSHOT_FORMAT, "table": table_id, "rows": len(ids), "dim": dim, "error": error}
         (part / _ABOUT).write_text(json.dumps(about))
         for file in part.iterdir():
             with file.open("rb") as opened:
@@ -99,12 +100,12 @@ def write_snapshot(folder: Path, table_id: str, version: int, table: Any) -> Sna
     return Snapshot(target, version)
 
 
-def _write_vectors(part: Path, ids: NDArray[np.uint64], table: Any) -> float:
+def _write_vectors(part: Path, ids: NDArray[np.uint64], table: Any, dim: int) -> float:
     """Write vectors, codes and steps in the order of the ids, and return the codes' error."""
     n = len(ids)
     order = np.argsort(ids)
-    exact = _new_mapped(part / "vectors.f32", np.float32, (n, DIM))
-    codes = _new_mapped(part / "codes.i8", np.int8, (n, DIM))
+    exact = _new_mapped(part / "vectors.f32", np.float32, (n, dim))
+    codes = _new_mapped(part / "codes.i8", np.int8, (n, dim))
     steps = _new_mapped(part / "steps.f32", np.float32, (n,))
     error, written = 0.0, 0
     for batch_ids, batch in _vectors(table):
@@ -123,7 +124,7 @@ def _vectors(table: Any) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.float3
     reader = table.search().with_row_id(True).select(["embedding", ROW_ID]).limit(None).to_batches(_BATCH)
     for batch in reader:
         if len(batch):
-            yield batch[ROW_ID].to_numpy(), batch["embedding"].flatten().to_numpy().reshape(-1, DIM)
+            yield batch[ROW_ID].to_numpy(), vectors_of(batch["embedding"])
 
 
 def _delete_others(folder: Path, version: int) -> None:
