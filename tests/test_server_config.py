@@ -34,7 +34,7 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path)
     assert found["queue"] == (7, "flag")
     assert found["port"] == (6, "TWINSET_PORT")
     assert found["host"] == ("::1", str(file))
-    assert found["model"] == ("default", "default")
+    assert found["model"] == ("", "default")
 
 
 def test_a_file_in_the_current_folder_or_named_by_the_environment_is_read(tmp_path, monkeypatch):

@@ -243,7 +243,7 @@ def serve(config: Path | None, settings: Sequence[str], **flags: Any) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         run(
             asked.store,
-            model=asked.model,
+            model=asked.model or None,
             threads=asked.threads or None,
             host=asked.host,
             port=asked.port,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twinset.cli_base import json_option, model_option, options, print_json, store_option, threads_option
+from twinset.cli_base import json_option, options, print_json, store_model_option, store_option, threads_option
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 serve_options = options(
     store_option,
-    model_option,
+    store_model_option,
     threads_option,
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen on."),

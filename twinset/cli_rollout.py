@@ -30,7 +30,7 @@ private_option = click.option(
 located_option = click.option(
     "--model", help="Where the generation's model is now, if not where it was: a name or a folder."
 )
-number_option = click.option("--generation", "number", type=int, help="Its number. [default: the only other one]")
+number_option = click.option("--generation", "number", type=int, help="Its number. [default: the newest]")
 golden_option = click.option("--golden", type=FILE, help="Golden queries, JSON Lines: photo, wanted, category, box.")
 
 
@@ -144,10 +144,10 @@ def switch(
     from twinset.models import source_of
     from twinset.rollout import switch as run
     from twinset.store import open_shelf
-    from twinset.store.generations import all_generations, chosen
+    from twinset.store.generations import all_generations, newest
 
     shelf = open_shelf(store)
-    generation = chosen(all_generations(shelf, source_of), number, shelf.uri)
+    generation = newest(all_generations(shelf, source_of), number, shelf.uri)
     figures = _compared(store, golden, None, number, model, threads) if golden else None
     figures = figures or kept_figures(shelf, generation.number)
     if not yes:
@@ -180,7 +180,8 @@ def back(now: bool, model: str | None, allow_private: bool, store: str, threads:
 
 
 @rollout.command("drop")
-@options(number_option, store_option, json_option)
+@click.option("--generation", "number", type=int, help="Its number. [default: the only one not in use]")
+@options(store_option, json_option)
 def drop(number: int | None, store: str, as_json: bool) -> None:
     """Remove a generation that is not in use, for good.
 
@@ -205,12 +206,12 @@ def _compared(
     from twinset.models import source_of
     from twinset.shop import open_generation
     from twinset.store import open_shelf
-    from twinset.store.generations import all_generations, chosen
+    from twinset.store.generations import all_generations, newest
 
     queries = read_golden(golden)
     shelf = open_shelf(store)
     generations = all_generations(shelf, source_of)
-    other = chosen(generations, number, shelf.uri)
+    other = newest(generations, number, shelf.uri)
     before, after = (
         open_generation(shelf, generations.current, threads),
         open_generation(shelf, other, threads, model),

@@ -110,8 +110,8 @@ def _query(where: str, line: str, folder: Path) -> Golden:
         error = exc.errors()[0]
         named = ".".join(map(str, error["loc"])) or "the line"
         raise DataError(
-            f'{where}: expected {{"photo": path, "wanted": [product ids]}}, optionally "category", "box" of four numbers '
-            f'and "shop"; found that in {named}: {error["msg"]}; correct the line'
+            f'{where}: expected {{"photo": path, "wanted": [product ids]}}, optionally "category", "box" of four '
+            f'numbers and "shop"; found in {named}: {error["msg"]}; correct the line'
         ) from exc
     return Golden(folder / row.photo, frozenset(map(str, row.wanted)), row.category, row.box, row.shop)
 

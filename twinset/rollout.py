@@ -26,6 +26,7 @@ from twinset.store.generations import (
     all_generations,
     chosen,
     guard_of,
+    newest,
     write_generations,
 )
 
@@ -238,14 +239,14 @@ def switch(
     accept_failed: bool = False,
     progress: Progress | None = None,
 ) -> Switched:
-    """Bring a generation up to date, the only other one or that of a number, and put it in use, at once.
+    """Bring a generation up to date, the newest or that of a number, and put it in use, at once.
 
     `describe` loads the model of a generation. Raises UsageError for a generation there is none of, StoreError for one
     that is not whole, or that lacks products which its model can't describe unless those are accepted, and StoreMoved
     if somebody else switched meanwhile.
     """
     generations = all_generations(shelf, source_of)
-    generation = chosen(generations, number, shelf.uri)
+    generation = newest(generations, number, shelf.uri)
     if generation.state != WHOLE:
         raise StoreError(
             f"generation {generation.number}: expected a whole one, found one that is {generation.state}; "
@@ -277,8 +278,14 @@ def back(
     With `now` products that would have to be described are left out: the feed's next run brings them. Raises UsageError
     if there was none.
     """
-    generations = all_generations(shelf, source_of)
-    if generations.before is None:
+    load = left_out if now else describe
+    return switch(shelf, load, number=number_before(shelf), accept_failed=True, progress=progress)
+
+
+def number_before(shelf: Shelf) -> int:
+    """Return the number of the generation that `back` goes to. Raises UsageError if there is none."""
+    found = all_generations(shelf, source_of).before
+    if found is None:
         raise UsageError(
             f"store {shelf.uri}: expected a generation to go back to, found none in use before; "
             f"see twinset rollout status",
@@ -286,13 +293,16 @@ def back(
             expected="one that was in use before",
             found="none",
         )
-    if now:
-        return switch(shelf, lambda _: _left_out, number=generations.before, accept_failed=True, progress=progress)
-    return switch(shelf, describe, number=generations.before, accept_failed=True, progress=progress)
+    return found
 
 
-def _left_out(entries: Iterator[Entry], target: Store, progress: Progress) -> list[Failure]:
-    return [Failure(*entry.key, "not described yet: index the feed again") for entry in entries]
+def left_out(generation: Generation) -> Describe:
+    """Return what describes nothing, for a switch that can't wait."""
+
+    def describe(entries: Iterator[Entry], target: Store, progress: Progress) -> list[Failure]:
+        return [Failure(*entry.key, "not described yet: index the feed again") for entry in entries]
+
+    return describe
 
 
 class _Lazily:

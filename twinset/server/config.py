@@ -19,7 +19,7 @@ LOG_FORMATS = ("text", "json")
 
 HELP = {  # every setting, in the order they are shown
     "store": "The store's folder or address.",
-    "model": "Weights: a name that twinset models lists, or a folder.",
+    "model": "Weights: a name that twinset models lists, or a folder; empty: the store's, else default.",
     "host": "Address to listen on.",
     "port": "Port to listen on; 0: any that is free.",
     "threads": "CPU threads of a network; 0: all this container may use.",
@@ -38,6 +38,7 @@ HELP = {  # every setting, in the order they are shown
     "photo_s": "Seconds a photo sent with keep=true is held in memory.",
     "photo_bytes": "Bytes of all held photos; the oldest go first.",
     "job_bytes": "Bytes of a bulk request.",
+    "models": "Folder of models that may be rolled out over HTTP, beside those that ship; empty: none.",
     "record_searches": "Write down what was searched and how close the best hit was; never the photo.",
     "traces": "Send a span of each request and stage to OpenTelemetry: pip install 'twinset[otel]'.",
     "miss_score": "An item whose best hit scores less is one the shop does not carry.",
@@ -67,7 +68,7 @@ class ServeConfig:
     """All that `twinset serve` needs to know."""
 
     store: str = "twinset-store"
-    model: str = "default"
+    model: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
     threads: int = 0

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import numpy as np
 from fastapi import Request
 
 from twinset.errors import NotFound
@@ -17,6 +16,7 @@ from twinset.server.audit import FILE as AUDIT_FILE
 from twinset.server.audit import AuditLog
 from twinset.server.events import FILE as EVENTS_FILE
 from twinset.server.events import EventLog
+from twinset.server.follower import Follower, warm
 from twinset.server.jobs import FOLDER as JOBS_FOLDER
 from twinset.server.jobs import Jobs
 from twinset.server.keys import FILE as KEYS_FILE
@@ -35,7 +35,6 @@ from twinset.stages import stage
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 UPLOAD_BYTES = 256 * 1024 * 1024  # of all bodies being read or worked on; more get 503
-WARM_WH = (400, 600)
 TIDY_S = 15.0
 SAME_SCORE = 0.999  # what fp32 leaves of 1
 
@@ -45,15 +44,20 @@ class Loaded:
 
     def __init__(self, shop: Shop, settings: ServerSettings) -> None:
         folder = state_folder(settings, shop.store.uri)
-        self.shop = shop
+        self.follower = Follower(shop)
         self.folder = folder
         self.keys = KeyFile(folder / KEYS_FILE)
         self.audit = AuditLog(folder / AUDIT_FILE)
         self.events = EventLog(folder / EVENTS_FILE)
         self.misses = MissCrops(folder / MISSES_FOLDER, settings.miss_crops)
         self.links = ImageLinks(folder)
-        self.jobs = Jobs(folder / JOBS_FOLDER, shop, allow_private=settings.allow_private)
+        self.jobs = Jobs(folder / JOBS_FOLDER, self.follower, allow_private=settings.allow_private)
         self.keys.all()  # keys that can't be read stop the start rather than every request
+
+    @property
+    def shop(self) -> Shop:
+        """The generation in use, its model and its store. Take it once for all that belongs together."""
+        return self.follower.shop
 
 
 class Engine:
@@ -87,8 +91,8 @@ class Engine:
         try:
             shop = open_engine()
             loaded = Loaded(shop, self.settings)
-            width, height = WARM_WH
-            shop.search(np.full((height, width, 3), 200, np.uint8), k=1, whole=True)
+            warm(shop)
+            loaded.follower.start()
             self.loaded = loaded
             self.metrics.ready.set(1)
             loaded.jobs.start(self.metrics)
@@ -155,6 +159,7 @@ class Engine:
         self.stopping = True
         self.metrics.ready.set(0)
         if self.loaded:
+            self.loaded.follower.stop()
             self.loaded.jobs.stop()
             self.loaded.events.close()
 

@@ -13,16 +13,17 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twinset.data.feed import FailedRow, feed_of
-from twinset.errors import UsageError
+from twinset.errors import StoreMoved, UsageError
 from twinset.images import MAX_BYTES, decode_image
 from twinset.indexing import IndexReport, index_rows
 from twinset.pipeline import Progress
+from twinset.server.follower import Follower
 from twinset.shop import Shop
 from twinset.store import Key
 
@@ -34,13 +35,14 @@ _DATA_URI = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class Intake:
     """Writes to the store, this process's threads and other processes in turn."""
 
-    def __init__(self, folder: Path, shop: Shop, allow_private: bool = False) -> None:
-        self.folder, self.shop, self.allow_private = folder, shop, allow_private
+    def __init__(self, folder: Path, follower: Follower, allow_private: bool = False) -> None:
+        self.folder, self.follower, self.allow_private = folder, follower, allow_private
         self._lock = threading.Lock()
 
     def keep_pictures(self, row: Row) -> Row:
@@ -55,16 +57,26 @@ class Intake:
 
     def upsert(self, rows: Sequence[tuple[int, Row]], progress: Progress | None = None) -> IndexReport:
         """Store rows (line, columns) with kept pictures. What it returns is on disk."""
-        feed = feed_of(rows, self.folder / "rows", self.shop.models.taxonomy)
+        feed = feed_of(rows, self.folder / "rows", self.follower.shop.models.taxonomy)
+
+        def write(shop: Shop) -> IndexReport:
+            return index_rows(feed, shop.store, shop.models, progress=progress, allow_private=self.allow_private)
+
         with self._turn():
-            return index_rows(
-                feed, self.shop.store, self.shop.models, progress=progress, allow_private=self.allow_private
-            )
+            return self._written(write)
 
     def delete(self, keys: Sequence[Key]) -> int:
         """Remove products and return how many there were."""
         with self._turn():
-            return self.shop.store.delete(keys)
+            return self._written(lambda shop: shop.store.delete(keys))
+
+    def _written(self, write: Callable[[Shop], T]) -> T:
+        """Return what a write gives: to the generation in use, also where that changed a moment ago."""
+        try:
+            return write(self.follower.shop)
+        except StoreMoved:
+            self.follower.follow()
+            return write(self.follower.shop)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

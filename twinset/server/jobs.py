@@ -1,4 +1,4 @@
-"""Work that outlives its request: bulk writes, done in the background in small parts, with progress.
+"""Work that outlives its request: bulk writes, done in the background in small parts, and roll-outs of models.
 
 A job is two files: its rows and how far it is. It is on disk before it is acknowledged, so one that was cut short by a
 stop or a kill goes on at the next start; rows done twice are as they were. Of several processes one does all jobs.
@@ -19,13 +19,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from twinset.data.feed import FailedRow
 from twinset.errors import NotFound, StoreError, TwinsetError
+from twinset.server.follower import Follower
 from twinset.server.intake import Intake, Row, check_row, failed_json, is_delete, split_deletes
-from twinset.shop import Shop
+from twinset.server.rollout_jobs import KINDS, RolloutWork
 
 if TYPE_CHECKING:
     from twinset.server.metrics import Metrics
 
 FOLDER = "jobs"
+ROWS = ("products",)
+ROLLOUTS = KINDS
 PART = 64  # rows between which other writers get their turn
 POLL_S = 1.0  # for jobs of other processes
 KEEP = 200  # jobs that are done are forgotten beyond these
@@ -52,46 +55,51 @@ class Job:
     problem: str = ""  # why it failed as a whole
     created_at: str = ""
     ended_at: str = ""
+    options: dict[str, Any] = field(default_factory=dict)  # of a roll-out
 
 
 class Jobs:
-    """The jobs of a folder, and the thread that does them."""
+    """The jobs of a folder, and the threads that do them: one for rows, one for roll-outs, which take hours."""
 
-    def __init__(self, folder: Path, shop: Shop, allow_private: bool = False) -> None:
+    def __init__(self, folder: Path, follower: Follower, allow_private: bool = False) -> None:
         self.folder = folder
-        self.intake = Intake(folder.parent, shop, allow_private)
-        self._wake = threading.Event()
+        self.intake = Intake(folder.parent, follower, allow_private)
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._rollouts = RolloutWork(follower, self._stopping, allow_private)
+        self._wake = {ROWS: threading.Event(), ROLLOUTS: threading.Event()}
+        self._threads: list[threading.Thread] = []
 
     def start(self, metrics: "Metrics") -> None:
         """Begin to do jobs, those that were cut short first."""
-        self._thread = threading.Thread(target=self._work, args=(metrics,), name="jobs", daemon=True)
-        self._thread.start()
+        for kinds in (ROWS, ROLLOUTS):
+            thread = threading.Thread(target=self._work, args=(kinds, metrics), name=f"jobs {kinds[0]}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
         """End after the part that is being done; the job goes on at the next start."""
         self._stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(8)
+        for wake in self._wake.values():
+            wake.set()
+        for thread in self._threads:
+            thread.join(8)
 
     def add(self, rows: Sequence[object], shop: str | None) -> Job:
         """Queue rows to be stored or deleted. They are on disk when this returns."""
-        now = datetime.now(UTC)
-        job = Job(
-            id=f"{now:%Y%m%d%H%M%S}-{secrets.token_hex(6)}",
-            shop=shop,
-            kind="products",
-            state="queued",
-            total=len(rows),
-            created_at=now.isoformat(timespec="seconds"),
-        )
+        job = _new_job("products", shop, len(rows))
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         _write(self._rows_file(job.id), lines)
+        return self._queue(job, ROWS)
+
+    def add_rollout(self, kind: str, options: dict[str, Any]) -> Job:
+        """Queue the building of a generation, a switch or the way back."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self._queue(replace(_new_job(kind, None, 0), options=options), ROLLOUTS)
+
+    def _queue(self, job: Job, kinds: tuple[str, ...]) -> Job:
         self._save(job)
-        self._wake.set()
+        self._wake[kinds].set()
         return job
 
     def get(self, job_id: str, shop: str | None) -> Job:
@@ -120,32 +128,39 @@ class Jobs:
     def _ids(self) -> list[str]:
         return [file.stem for file in self.folder.glob("*.json") if _ID.fullmatch(file.stem)]
 
-    def _work(self, metrics: "Metrics") -> None:
+    def _work(self, kinds: tuple[str, ...], metrics: "Metrics") -> None:
         lock: IO[str] | None = None
+        wake = self._wake[kinds]
         while not self._stopping.is_set():
-            self._wake.wait(POLL_S)
-            self._wake.clear()
+            wake.wait(POLL_S)
+            wake.clear()
             if not self.folder.is_dir():
                 continue
-            lock = lock or _lock(self.folder / "lock")
+            lock = lock or _lock(self.folder / ("lock" if kinds == ROWS else "rollout.lock"))
             if lock is None:
                 continue  # another process does them
             for job_id in sorted(self._ids()):
                 if self._stopping.is_set():
                     break
-                self._attempt(job_id, metrics)
-            self._forget()
+                self._attempt(job_id, kinds, metrics)
+            if kinds == ROWS:
+                self._forget()
         if lock is not None:
             lock.close()
 
-    def _attempt(self, job_id: str, metrics: "Metrics") -> None:
+    def _attempt(self, job_id: str, kinds: tuple[str, ...], metrics: "Metrics") -> None:
         try:
             job = self.get(job_id, None)
-            if job.state in ("queued", "running"):
+            if job.kind not in kinds or job.state not in ("queued", "running"):
+                return
+            if kinds == ROWS:
                 self._do(job, metrics)
+            else:
+                self._roll_out(job)
         except TwinsetError as exc:
             log.error("job %s failed: %s", job_id, exc)
-            self._fail(job_id, "the store or the model can't be used; the service's log says more")
+            general = "the store or the model can't be used; the service's log says more"
+            self._fail(job_id, str(exc) if kinds == ROLLOUTS else general)
         except Exception:
             log.exception("job %s failed", job_id)
             self._fail(job_id, "an error of the service; its log says more")
@@ -155,6 +170,13 @@ class Jobs:
             self._save(replace(self.get(job_id, None), state="failed", problem=problem, ended_at=_now()))
         except StoreError as exc:
             log.error("%s", exc)
+
+    def _roll_out(self, job: Job) -> None:
+        job = replace(job, state="running")
+        self._save(job)
+        done = self._rollouts.do(job, self._save)
+        if done is not None:
+            self._save(replace(done, state="done", ended_at=_now()))
 
     def _do(self, job: Job, metrics: "Metrics") -> None:
         """Do a job from where it is."""
@@ -216,6 +238,12 @@ class Jobs:
 
     def _rows_file(self, job_id: str) -> Path:
         return self.folder / f"{job_id}.rows"
+
+
+def _new_job(kind: str, shop: str | None, total: int) -> Job:
+    now = datetime.now(UTC)
+    made_at = now.isoformat(timespec="seconds")
+    return Job(f"{now:%Y%m%d%H%M%S}-{secrets.token_hex(6)}", shop, kind, "queued", total, created_at=made_at)
 
 
 def _lock(file: Path) -> IO[str] | None:

@@ -11,7 +11,8 @@ from twinset.models import model_folder, model_names, model_version
 from twinset.server.access import admit, is_local
 from twinset.server.engine import engine_of
 from twinset.server.http import json_answer, json_bytes, tagged
-from twinset.server.schemas import ModelsAnswer, ShopsAnswer, problems
+from twinset.server.routes_rollout import generations_json
+from twinset.server.schemas import GenerationEntry, ModelsAnswer, ShopsAnswer, problems
 
 
 def add_service_routes(app: FastAPI) -> None:
@@ -53,14 +54,22 @@ def add_service_routes(app: FastAPI) -> None:
 
     @app.get("/v1/models", tags=["models"], response_model=ModelsAnswer, responses=problems(503))
     async def models(request: Request) -> Response:
-        """The models that ship, and the one in use."""
+        """The models that ship, the one in use, and the store's generations."""
         engine = engine_of(request)
         admit(request, "search")
-        active = engine.ready().shop.models
+        loaded = engine.ready()
+        active = loaded.shop.models
         found = await asyncio.to_thread(_shipped)
         if active.version not in [entry["version"] for entry in found]:
             found.append({"name": active.name, "version": active.version, "categories": list(active.categories)})
-        return tagged(request, {"models": [{**entry, "active": entry["version"] == active.version} for entry in found]})
+        answer: dict[str, object] = {
+            "models": [{**entry, "active": entry["version"] == active.version} for entry in found]
+        }
+        generations = await asyncio.to_thread(generations_json, loaded)
+        if len(generations) > 1:
+            kept = GenerationEntry.model_fields
+            answer["generations"] = [{name: one[name] for name in kept} for one in generations]
+        return tagged(request, answer)
 
 
 def _shipped() -> list[dict[str, object]]:

@@ -28,7 +28,7 @@ WORKER = "TWINSET_WORKER"  # tells a process among several what to serve
 
 def serve(
     store: str,
-    model: str = "default",
+    model: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     threads: int | None = None,

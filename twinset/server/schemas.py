@@ -197,6 +197,7 @@ class JobAnswer(BaseModel):
     problem: str = ""
     created_at: str = ""
     ended_at: str = ""
+    options: dict[str, Any] = Field({}, description="Of a roll-out: the model, the generation and so on.")
 
 
 class JobsAnswer(BaseModel):
@@ -277,8 +278,40 @@ class ModelEntry(BaseModel):
     categories: list[str]
 
 
+class GenerationEntry(BaseModel):
+    generation: int = Field(description="Its number.", examples=[2])
+    model: str = Field(description="The version of its vectors.", examples=["clean-0123456789ab"])
+    state: str = Field(description="building, whole or dropping.", examples=["whole"])
+    in_use: bool
+    before: bool = Field(description="It was in use before: back goes to it.")
+    products: int = Field(examples=[11044])
+    done: int = Field(description="Products it had when somebody last worked on it.", examples=[11044])
+    failed: int = Field(description="Products whose pictures could not be described.", examples=[0])
+
+
 class ModelsAnswer(BaseModel):
     models: list[ModelEntry]
+    generations: list[GenerationEntry] = Field([], description="Of the store, once another model was rolled out.")
+
+
+class GoldenFigures(BaseModel):
+    queries: int
+    before: dict[str, float] = Field(examples=[{"wanted_at_1": 0.9}])
+    after: dict[str, float] = Field(examples=[{"wanted_at_1": 0.95}])
+    overlap_at_10: float
+    better: int
+    worse: int
+
+
+class RolloutGeneration(GenerationEntry):
+    opened: bool = Field(description="This process can serve it at once.")
+    problem: str = Field(description="Why this process can't serve it.")
+    golden: GoldenFigures | None = Field(None, description="What golden queries said of it last.")
+
+
+class RolloutAnswer(BaseModel):
+    generations: list[RolloutGeneration]
+    models: list[str] = Field(description="That may be rolled out.", examples=[["default", "clean"]])
 
 
 class ErrorEntry(BaseModel):

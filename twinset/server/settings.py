@@ -25,6 +25,7 @@ class ServerSettings:
     photo_s: float = 600.0  # a photo sent with keep=true is held in memory
     photo_bytes: int = 128 * 1024 * 1024  # of all held photos
     job_bytes: int = 256 * 1024 * 1024  # of a bulk request
+    models: str = ""  # folder of models that may be rolled out over HTTP, beside those that ship; empty: none
     record_searches: bool = True  # write down what was searched and how close the best hit was; never the photo
     miss_score: float = 0.5  # an item whose best hit scores less is one the shop does not carry
     miss_crops: int = 0  # pictures of such items kept for a shop's merchants; 0: none, no photo is ever stored

@@ -149,6 +149,13 @@ def all_generations(shelf: Shelf, source_of: Callable[[str], str]) -> Generation
     return Generations(FIRST, None, FIRST, (Generation(FIRST, model, source_of(model)),))
 
 
+def newest(generations: Generations, number: int | None, uri: str) -> Generation:
+    """Return a generation to switch to: by its number, or the newest. Raises UsageError for the one in use."""
+    if number is None:
+        number = max(one.number for one in generations.listed if one.state != DROPPING)
+    return chosen(generations, number, uri)
+
+
 def chosen(generations: Generations, number: int | None, uri: str) -> Generation:
     """Return a generation that is not in use: by its number, or the only one there is. Raises UsageError."""
     others = [one for one in generations.listed if one.number != generations.in_use]

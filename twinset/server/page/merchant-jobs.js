@@ -10,7 +10,8 @@ let timer = 0;
 /** Show the newest jobs, again and again while one is at work. */
 export async function showJobs() {
   clearTimeout(timer);
-  const { jobs } = await call(`/v1/jobs?limit=${SHOWN}`);
+  const found = await call("/v1/jobs");
+  const jobs = found.jobs.filter((job) => job.kind === "products").slice(0, SHOWN);
   const failed = await Promise.all(jobs.map((job) => (job.failed_rows ? call(`/v1/jobs/${job.id}`).then((whole) => whole.failed) : [])));
   const open = new Set([...document.querySelectorAll("#jobs details[open]")].map((node) => node.dataset.id));
   $("jobs").replaceChildren(...(jobs.length ? jobs.map((job, i) => row(job, failed[i], open.has(job.id))) : [h("li", { className: "empty" }, word("noJobs"))]));

@@ -4,6 +4,7 @@ import { $, h } from "/page/dom.js";
 import { keepLanguage, language, speak, translate, word } from "/page/i18n.js";
 import { showJobs, upload } from "/page/merchant-jobs.js";
 import { showClicks, showFigures, showMisses, showModels, showSearches } from "/page/merchant-reports.js";
+import { listenToRollout, showRollout } from "/page/merchant-rollout.js";
 import { Rules } from "/page/merchant-rules.js";
 import { setNames } from "/page/names.js";
 
@@ -19,7 +20,7 @@ async function read() {
   const [searches, misses, clicks, crops, models] = await Promise.all(["reports/searches", "reports/misses", "reports/clicks", "reports/misses/crops", "models"].map((name) => call(`/v1/${name}?${asked}`)));
   reports = { searches, misses, clicks, crops, models };
   draw();
-  await Promise.all([rules.read(), showJobs()]);
+  await Promise.all([rules.read(), showJobs(), showRollout()]);
   $("status").textContent = word("loaded");
 }
 
@@ -94,9 +95,10 @@ for (const button of document.querySelectorAll("[data-language]")) {
     drawPeriods();
     if (reports) draw();
     translate(document);
-    if (reports) await showJobs();
+    if (reports) await Promise.all([showJobs(), showRollout()]);
   });
 }
+listenToRollout(fail);
 await speak(language, "merchant");
 drawPeriods();
 begin();
