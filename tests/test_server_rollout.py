@@ -12,6 +12,7 @@ from fakes import FakeModels, draw_product, make_feed
 from test_contract_http import STREET_PNG, is_problem, png
 from test_rollout import NEW, NEW_DIM, NewModels
 
+from twinset.client import Client, Problem
 from twinset.golden import Figures, keep_figures
 from twinset.indexing import index_feed
 from twinset.reindexing import describer
@@ -106,12 +107,17 @@ def test_a_model_is_rolled_out_over_http(service):
     assert "new" in answer["models"] and [one["generation"] for one in answer["generations"]] == [1]
     job = service.post("reindex", model="new")
     assert (job["state"], job["kind"], job["indexed"], job["done"], job["total"]) == ("done", "reindex", 20, 20, 20)
-    assert job["options"]["model"].endswith("models/new")
+    assert job["options"] == {"model": "new"}
     assert service.model() == OLD and service.rollout()[1]["state"] == "whole"
-    job = service.post("switch")
-    assert job["state"] == "done" and service.model() == NEW
-    assert service.client.delete("/v1/rollout/generations/2").status_code == 422
-    assert service.client.delete("/v1/rollout/generations/1").status_code == 204
+    client = Client(http=service.client)
+    assert client.wait(client.reindex("new"), poll_s=0.02).state == "done"
+    assert client.wait(client.switch(), poll_s=0.02).state == "done" and service.model() == NEW
+    assert client.wait(client.switch_back(), poll_s=0.02).state == "done" and service.model() == OLD
+    assert client.wait(client.switch(2, yes=True), poll_s=0.02).state == "done" and service.model() == NEW
+    with pytest.raises(Problem, match="not in use"):
+        client.drop_generation(2)
+    client.drop_generation(1)
+    assert [one["generation"] for one in client.rollout()["generations"]] == [2]
     assert [one["generation"] for one in service.rollout()] == [2]
     assert is_problem(service.client.post("/v1/rollout/back", json={}), 422, "generation")
     assert service.first()[0]

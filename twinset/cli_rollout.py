@@ -147,7 +147,7 @@ def switch(
     from twinset.store.generations import all_generations, newest
 
     shelf = open_shelf(store)
-    generation = newest(all_generations(shelf, source_of), number, shelf.uri)
+    generation = newest(all_generations(shelf, source_of), number)
     figures = _compared(store, golden, None, number, model, threads) if golden else None
     figures = figures or kept_figures(shelf, generation.number)
     if not yes:
@@ -211,7 +211,7 @@ def _compared(
     queries = read_golden(golden)
     shelf = open_shelf(store)
     generations = all_generations(shelf, source_of)
-    other = newest(generations, number, shelf.uri)
+    other = newest(generations, number)
     before, after = (
         open_generation(shelf, generations.current, threads),
         open_generation(shelf, other, threads, model),

@@ -246,7 +246,7 @@ def switch(
     if somebody else switched meanwhile.
     """
     generations = all_generations(shelf, source_of)
-    generation = newest(generations, number, shelf.uri)
+    generation = newest(generations, number)
     if generation.state != WHOLE:
         raise StoreError(
             f"generation {generation.number}: expected a whole one, found one that is {generation.state}; "
@@ -287,8 +287,7 @@ def number_before(shelf: Shelf) -> int:
     found = all_generations(shelf, source_of).before
     if found is None:
         raise UsageError(
-            f"store {shelf.uri}: expected a generation to go back to, found none in use before; "
-            f"see twinset rollout status",
+            "generation: expected one to go back to, found none that was in use before; see twinset rollout status",
             field="generation",
             expected="one that was in use before",
             found="none",
@@ -399,7 +398,7 @@ def _status(shelf: Shelf, generations: Generations, one: Generation, used: Store
 
 def drop(shelf: Shelf, number: int | None = None) -> Generation:
     """Remove a generation that is not in use, the only one or that of a number. Raises UsageError if there is none."""
-    generation = chosen(all_generations(shelf, source_of), number, shelf.uri)
+    generation = chosen(all_generations(shelf, source_of), number)
     _change(shelf, lambda found: found.with_state(generation.number, DROPPING))
     shelf.remove(generation.number)
     _change(shelf, lambda found: found.without(generation.number))

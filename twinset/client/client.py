@@ -259,6 +259,30 @@ class Client:
         """Return a search by rules that are not kept; its items have `hits_before`. `fields` are those of `search`."""
         return read(Photo, self._send_photo("/v1/rules/preview", photo, {**fields, "rules": rules}))
 
+    # --- another model ------------------------------------------------------------------------------------------------
+
+    def rollout(self) -> Json:
+        """Return the store's generations, and the models that may be rolled out."""
+        return self._ask("GET", "/v1/rollout")
+
+    def reindex(self, model: str) -> Job:
+        """Describe all products by another model, beside the one in use. Returns the job; see `wait`."""
+        return read(Job, self._ask("POST", "/v1/rollout/reindex", json={"model": model}))
+
+    def switch(self, generation: int | None = None, *, yes: bool = False) -> Job:
+        """Put another generation in use, by default the newest. Returns the job; see `wait`."""
+        body = {"generation": generation, "yes": yes}
+        return read(Job, self._ask("POST", "/v1/rollout/switch", json=body))
+
+    def switch_back(self, *, now: bool = False) -> Job:
+        """Put the generation that was in use before in its place again. Returns the job; see `wait`."""
+        return read(Job, self._ask("POST", "/v1/rollout/back", json={"now": now}))
+
+    def drop_generation(self, generation: int) -> None:
+        """Remove a generation that is not in use, for good."""
+        number = str(generation)
+        self._request("DELETE", f"/v1/rollout/generations/{_part(number)}")
+
     # --- the service --------------------------------------------------------------------------------------------------
 
     def shop(self) -> Json:

@@ -51,7 +51,7 @@ class Loaded:
         self.events = EventLog(folder / EVENTS_FILE)
         self.misses = MissCrops(folder / MISSES_FOLDER, settings.miss_crops)
         self.links = ImageLinks(folder)
-        self.jobs = Jobs(folder / JOBS_FOLDER, self.follower, allow_private=settings.allow_private)
+        self.jobs = Jobs(folder / JOBS_FOLDER, self.follower, settings.allow_private, settings.models)
         self.keys.all()  # keys that can't be read stop the start rather than every request
 
     @property

@@ -61,11 +61,11 @@ class Job:
 class Jobs:
     """The jobs of a folder, and the threads that do them: one for rows, one for roll-outs, which take hours."""
 
-    def __init__(self, folder: Path, follower: Follower, allow_private: bool = False) -> None:
+    def __init__(self, folder: Path, follower: Follower, allow_private: bool = False, models: str = "") -> None:
         self.folder = folder
         self.intake = Intake(folder.parent, follower, allow_private)
         self._stopping = threading.Event()
-        self._rollouts = RolloutWork(follower, self._stopping, allow_private)
+        self._rollouts = RolloutWork(follower, self._stopping, allow_private, models)
         self._wake = {ROWS: threading.Event(), ROLLOUTS: threading.Event()}
         self._threads: list[threading.Thread] = []
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinset.errors import UsageError
 from twinset.golden import check_drop, kept_figures
-from twinset.models import lasting_source, load_models, load_version, model_names, source_of
+from twinset.models import load_models, load_version, model_names, source_of
 from twinset.reindexing import describer
 from twinset.rollout import Describe, Failure, State, Switched, left_out, reindex, switch
 from twinset.server.follower import Follower
@@ -27,27 +27,20 @@ Save = Callable[["Job"], None]
 class RolloutWork:
     """Does such jobs. They are as far as the store says, so one that was cut short begins anew and goes on."""
 
-    def __init__(self, follower: Follower, stopping: threading.Event, allow_private: bool) -> None:
+    def __init__(self, follower: Follower, stopping: threading.Event, allow_private: bool, models: str) -> None:
         self._follower, self._stopping, self._allow_private = follower, stopping, allow_private
+        self._models = models  # a folder of models
 
     def do(self, job: "Job", save: Save) -> "Job | None":
         """Return a job as it is at the end, None if the service stops before. Raises what goes wrong."""
         shelf = open_shelf(self._follower.shop.store.uri)
         progress = _Saving(job, save)
         if job.kind == "reindex":
-            models = load_models(str(job.options["model"]), self._follower.shop.threads)
-            describe = describer(models, self._allow_private, self._stopping.is_set)
-            source = lasting_source(str(job.options["model"]))
-            _, state = reindex(
-                shelf,
-                models.version,
-                source,
-                describe,
-                dim=models.dim,
-                progress=progress,
-                stop=self._stopping.is_set,
-            )
-            return None if self._stopping.is_set() else _reindexed(job, state)
+            source, stop = offered_model(job.options["model"], self._models), self._stopping.is_set
+            models = load_models(source, self._follower.shop.threads)
+            describe = describer(models, self._allow_private, stop)
+            _, state = reindex(shelf, models.version, source, describe, dim=models.dim, progress=progress, stop=stop)
+            return None if stop() else _reindexed(job, state)
         number = int(job.options["generation"])
         if number == all_generations(shelf, source_of).in_use:  # cut short after the switch
             return job

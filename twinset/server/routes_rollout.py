@@ -127,7 +127,7 @@ async def _job(request: Request, kind: str, body: type[BaseModel]) -> Response:
     with engine.upload() as count:
         options = _read(body, await read_body(request, MAX_BODY, count))
     if kind == "reindex":
-        options["model"] = await asyncio.to_thread(offered_model, options["model"], engine.settings.models)
+        await asyncio.to_thread(offered_model, options["model"], engine.settings.models)
     else:  # known by now, so that a job that is cut short and done again means the same
         options["generation"] = await asyncio.to_thread(_number, engine.ready(), options.get("generation"), kind)
     job = await asyncio.to_thread(engine.ready().jobs.add_rollout, kind, options)
@@ -139,7 +139,7 @@ def _number(loaded: Loaded, asked: int | None, kind: str) -> int:
     shelf = open_shelf(loaded.shop.store.uri)
     if kind == "back":
         return number_before(shelf)
-    return newest(all_generations(shelf, source_of), asked, shelf.uri).number
+    return newest(all_generations(shelf, source_of), asked).number
 
 
 def _read(body: type[BaseModel], text: bytes) -> dict[str, Any]:

@@ -149,14 +149,14 @@ def all_generations(shelf: Shelf, source_of: Callable[[str], str]) -> Generation
     return Generations(FIRST, None, FIRST, (Generation(FIRST, model, source_of(model)),))
 
 
-def newest(generations: Generations, number: int | None, uri: str) -> Generation:
+def newest(generations: Generations, number: int | None = None) -> Generation:
     """Return a generation to switch to: by its number, or the newest. Raises UsageError for the one in use."""
     if number is None:
         number = max(one.number for one in generations.listed if one.state != DROPPING)
-    return chosen(generations, number, uri)
+    return chosen(generations, number)
 
 
-def chosen(generations: Generations, number: int | None, uri: str) -> Generation:
+def chosen(generations: Generations, number: int | None = None) -> Generation:
     """Return a generation that is not in use: by its number, or the only one there is. Raises UsageError."""
     others = [one for one in generations.listed if one.number != generations.in_use]
     wanted = [one for one in others if number in (None, one.number)]
@@ -165,7 +165,7 @@ def chosen(generations: Generations, number: int | None, uri: str) -> Generation
     numbers = ", ".join(str(one.number) for one in others) or "none"
     found = str(number or "none named")
     raise UsageError(
-        f"generation: expected the number of one of store {uri} that is not in use ({numbers}), found {found}; "
+        f"generation: expected the number of one that is not in use ({numbers}), found {found}; "
         f"see twinset rollout status, or make one: twinset reindex --model NEW",
         field="generation",
         expected=f"the number of one that is not in use ({numbers})",
