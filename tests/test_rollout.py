@@ -214,7 +214,7 @@ def test_a_drop_that_was_cut_short_is_finished_by_the_next(directory, monkeypatc
         broken.setattr(type(directory), "remove", lambda self, number: (_ for _ in ()).throw(KeyboardInterrupt))
         drop(directory)
     with pytest.raises(StoreError, match="dropping"):
-        switch(directory, lambda _: Describing())
+        switch(directory, lambda _: Describing(), number=2)
     assert drop(directory).number == 2 and read_generations(directory).newest == 2
     assert build(directory)[0].number == 3  # no number is given twice
 
