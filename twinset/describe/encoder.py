@@ -41,7 +41,7 @@ class EncoderConfig:
 
     size: int = 160  # pixels of the square input's side
     dim: int = 256
-    weights: tuple[float, ...] = (0.5, 0.3, 0.2)  # of kind, colour and look in the embedding's cosine
+    weights: tuple[float, ...] = (0.4, 0.2, 0.2, 0.2)  # of kind, colour, shades and look in the embedding's cosine
 
     def save(self, file: Path, **facts: object) -> None:
         file.write_text(json.dumps({**asdict(self), **facts}, indent=2) + "\n", encoding="utf-8")

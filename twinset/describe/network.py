@@ -1,9 +1,10 @@
 """The encoder's network: what an item is, which colours it has, how it looks, and which pixels are its own.
 
-One EfficientNet-Lite, four outputs. The embedding joins three unit vectors, each weighted: kind from the pooled deep
-map; colour and look from the item's own pixels, by the mask the network finds. Kind and colour are taught by labels,
-look by telling one product from another: a histogram of the pixels' colours keeps it exact. `Tasks` holds the
-classifiers that only training uses.
+One EfficientNet-Lite, five outputs. The embedding joins four unit vectors, each weighted: kind from the pooled deep
+map; colour, shades and look from the item's own pixels, by the mask the network finds. Kind and colour are taught by
+labels, look by telling one product from another in any light. Shades is not taught: it is the histogram of the pixels'
+colours in fewer numbers, which keeps the exact ones and forgets pose. `Tasks` holds the classifiers that only training
+uses.
 """
 
 import math
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from twinset.backbone import EfficientNetLite
 
-DIMS = (112, 48, 96)  # of kind, colour, look
+DIMS = (112, 48, 64, 32)  # of kind, colour, shades, look
 PIXEL_DIM = 48  # features of one pixel's colour
 MASK_STRIDE = 8
 LAB_BINS = (8, 9, 9)  # of lightness, a, b
@@ -24,7 +25,7 @@ AB_FINE = 10.0  # below it bins are about even in a and b, above they grow with 
 
 
 class EncoderNet(nn.Module):
-    """Unit vectors kind (B, 112), colour (B, 48), look (B, 96), and mask logits (B, S/8, S/8).
+    """Unit vectors kind (B, 112), colour (B, 48), shades (B, 64), look (B, 32), and mask logits (B, S/8, S/8).
 
     Takes (B, 3, S, S) pixels in [0, 255].
     """
@@ -33,7 +34,7 @@ class EncoderNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         _, c8, c16, c32 = backbone.channels
-        kind, colour, look = DIMS
+        kind, colour, shades, look = DIMS
         self.mask8 = nn.Conv2d(c8, 32, 1)
         self.mask16 = nn.Conv2d(c16, 32, 1)
         self.mask32 = nn.Conv2d(c32, 32, 1)
@@ -44,25 +45,36 @@ class EncoderNet(nn.Module):
         self.histogram = LabHistogram()
         self.kind = _head(c32 + c16, 512, kind)
         self.colour = _head(2 * PIXEL_DIM + c8 + c16 + self.histogram.bins, 256, colour)
+        self.shades = nn.Linear(self.histogram.bins, shades, bias=False).requires_grad_(False)
         self.look = _head(2 * PIXEL_DIM + 2 * (c8 + c16), 256, look)
-        self.exact = nn.Linear(self.histogram.bins, look, bias=False)
+        self.look_shades = nn.Linear(self.histogram.bins, look, bias=False)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         _, f8, f16, f32 = self.backbone(pixels)
         up16 = F.interpolate(self.mask16(f16), scale_factor=2.0, mode="nearest")
         up32 = F.interpolate(self.mask32(f32), scale_factor=4.0, mode="nearest")
         mask = self.mask(self.mask8(f8) + up16 + up32)  # (B, 1, S/8, S/8)
         weight = mask.sigmoid() + 1e-3
-        coarse = F.avg_pool2d(pixels, MASK_STRIDE // 2)  # (B, 3, S/4, S/4)
-        fine_weight = F.interpolate(weight, scale_factor=2.0, mode="nearest")
+        coarse, fine_weight = _finer(pixels, weight)
         weight16 = F.avg_pool2d(weight, 2)
-        shades = _pool_twice(self.pixel(coarse / 127.5 - 1), fine_weight)
+        tones = _pool_twice(self.pixel(coarse / 127.5 - 1), fine_weight)
         texture8, texture16 = _pool_twice(f8, weight), _pool_twice(f16, weight16)
         histogram = self.histogram(coarse, fine_weight)
         kind = self.kind(torch.cat([f32.mean((2, 3)), texture16[0]], 1))
-        colour = self.colour(torch.cat([*shades, texture8[0], texture16[0], histogram], 1))
-        look = self.look(torch.cat([*shades, *texture8, *texture16], 1)) + self.exact(histogram)
-        return F.normalize(kind, dim=1), F.normalize(colour, dim=1), F.normalize(look, dim=1), mask[:, 0]
+        colour = self.colour(torch.cat([*tones, texture8[0], texture16[0], histogram], 1))
+        shades = self.shades(histogram)
+        look = self.look(torch.cat([*tones, *texture8, *texture16], 1)) + self.look_shades(histogram)
+        return *(F.normalize(part, dim=1) for part in (kind, colour, shades, look)), mask[:, 0]
+
+    @torch.no_grad()
+    def fit_shades(self, pixels: Tensor, masks: Tensor) -> None:
+        """Have `shades` keep the principal directions of items' histograms, which is most of their dot products.
+
+        pixels (N, 3, S, S) in [0, 255], masks (N, S/8, S/8) in [0, 1].
+        """
+        histograms = self.histogram(*_finer(pixels, masks[:, None] + 1e-3))
+        _, directions = torch.linalg.eigh(histograms.T @ histograms / len(histograms))  # ascending
+        self.shades.weight.copy_(directions[:, -self.shades.out_features :].T.flip(0))
 
 
 class LabHistogram(nn.Module):
@@ -107,6 +119,11 @@ def _tents(values: Tensor, bins: int) -> Tensor:
 def _spread(values: Tensor) -> Tensor:
     """Return a or b of Lab as [0, 1], with most room for the pale colours that most clothes have."""
     return torch.asinh(values / AB_FINE) / math.asinh(AB_LIMIT / AB_FINE) / 2 + 0.5
+
+
+def _finer(pixels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return pixels at a quarter of the size, where colours are taken, and the mask's weights there."""
+    return F.avg_pool2d(pixels, MASK_STRIDE // 2), F.interpolate(weight, scale_factor=2.0, mode="nearest")
 
 
 def _head(c_in: int, hidden: int, c_out: int) -> nn.Sequential:

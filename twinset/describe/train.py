@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from twinset.backbone import denormals_as_zero, load_imagenet
 from twinset.data.labelled import is_dev
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, make_view
-from twinset.describe.balance import choose_weights, embed_parts
+from twinset.describe.balance import STILL, choose_weights, embed_parts
 from twinset.describe.encoder import Encoder, EncoderConfig, load_encoder
 from twinset.describe.fit import Embedded, fit_labels
 from twinset.describe.labels import FILE as LABELS
@@ -43,7 +43,8 @@ from twinset.training import (
 from twinset.types import Image
 
 log = logging.getLogger(__name__)
-TRAINED_WEIGHTS = (0.4, 0.2, 0.4)  # of kind, colour and look in the instance loss
+TRAINED_WEIGHTS = (0.4, 0.2, 0.0, 0.4)  # of kind, colour, shades and look in the instance loss
+SHADES_SAMPLES = 1500  # that shades is fitted to
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def train_encoder(
     if len(train) < settings.products:
         raise DataError(f"expected at least {settings.products} products to train on, found {len(train)}")
     trainee = build_trainee(settings, vocabulary)
+    fit_shades(trainee.net, train, settings.size)
     average = copy.deepcopy(trainee).eval()
     optimizer = make_optimizer(trainee, "net.backbone.", settings)
     state = load_checkpoint(out / "checkpoint.pt", trainee, average, optimizer)
@@ -176,8 +178,8 @@ def finish_encoder(
     dev = [s for s in samples if is_dev(s.product_id) and s.article_type != UNKNOWN]
     shown, asked = embed_parts(trainee.net, train, size), embed_parts(trainee.net, dev, size)
     moved = embed_parts(trainee.net, dev, size, STREET_VIEW, scenes)
-    weights, figures = choose_weights(shown, asked, moved)
-    log.info("weights of kind, colour and look %s on dev: %s", weights, figures)
+    weights, figures = choose_weights(shown, asked, moved, trainee.tasks, vocabulary)
+    log.info("weights of kind, colour, shades and look %s on dev: %s", weights, figures)
     out.mkdir(parents=True, exist_ok=True)
     difference = export_encoder(copy.deepcopy(trainee.net), weights, size, out / "encoder.onnx")
     log.info("exported %s, within %.1e of torch", out / "encoder.onnx", difference)
@@ -216,6 +218,15 @@ def build_trainee(settings: EncoderSettings, vocabulary: Vocabulary) -> Trainee:
     trainee = Trainee(EncoderNet(backbone), Tasks(sizes))
     trainee.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return trainee
+
+
+def fit_shades(net: EncoderNet, samples: Sequence[ItemSample], size: int) -> None:
+    """Fit the network's shades to samples, to those whose mask is known if there are any."""
+    known = [sample for sample in samples if sample.mask is not None] or list(samples)
+    rng = np.random.default_rng(0)
+    chosen = [known[int(i)] for i in rng.permutation(len(known))[:SHADES_SAMPLES]]
+    views = [make_view(sample, size, STILL, (), rng) for sample in chosen]
+    net.fit_shades(_as_input(np.stack([v.pixels for v in views])), torch.from_numpy(np.stack([v.mask for v in views])))
 
 
 def export_encoder(net: EncoderNet, weights: Sequence[float], size: int, file: Path) -> float:
@@ -306,7 +317,7 @@ def _batch(chosen: Sequence[ItemSample], seen: Sequence[ItemSample], views: Sequ
 
 def _losses(trainee: Trainee, batch: ItemBatch, settings: EncoderSettings) -> dict[str, Tensor]:
     products = len(batch.words)
-    kind, colour, look, mask = trainee.net(_as_input(batch.pixels))
+    kind, colour, shades, look, mask = trainee.net(_as_input(batch.pixels))
     known = torch.from_numpy(batch.mask_known)
     losses = {}
     if known.any():
@@ -328,10 +339,10 @@ def _losses(trainee: Trainee, batch: ItemBatch, settings: EncoderSettings) -> di
             )
     said = torch.from_numpy(batch.words).repeat(2, 1)
     losses["words"] = -settings.words_weight * (said * logits["words"][: 2 * products].log_softmax(1)).sum(1).mean()
-    whole = join((kind, colour, look), TRAINED_WEIGHTS)
-    for name, vectors in (("look", look), ("whole", whole)):
-        instance = _instance_loss(vectors[: 2 * products], products, settings.temperature)
-        losses[name] = settings.instance_weight * instance
+    whole = join((kind, colour, shades, look), TRAINED_WEIGHTS)
+    losses["instance"] = settings.instance_weight * _instance_loss(
+        whole[: 2 * products], products, settings.temperature
+    )
     return losses
 
 
