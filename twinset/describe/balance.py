@@ -74,7 +74,7 @@ def _right(figures: Mapping[str, float]) -> float:
 
 def _figures(shown: Parts, asked: Parts, moved: Parts, weights: Weights, heads: Mapping[str, Head]) -> dict[str, float]:
     gallery, queries = (Embedded(part.samples, part.joined(weights)) for part in (shown, asked))
-    labels = Labels(*(heads[name] for name in ("article_type", "colour", "gender", "words")))
+    labels = Labels(heads["article_type"], heads["colour"], heads["gender"], heads["words"])
     _, ranked = label_weights(labels, gallery, queries)
     views = moved.joined(weights)
     own = (views * queries.embeddings).sum(1)
