@@ -100,6 +100,7 @@ def test_events_reports_and_rules(client):
     assert client.send_events([event]) == 1
     assert client.miss_crops(days=7)["crops"] == []
     assert client.report("clicks")["positions"][0]["click"] == 1
+    assert client.report("quality")["ndcg"] == 1 and client.report("quality", days=7)["clicks"] == 1
     rules = {"pin": [{"product_id": "p020"}]}
     (item,) = client.preview_rules(rules, STREET_PNG, category="top", k=3).items
     assert item.hits[0].product_id == "p020" and item.hits_before[0].rule is None
@@ -165,6 +166,6 @@ def test_every_route_has_a_method(service):
         "/healthz",
         "/metrics",
         "/v1/samples/{}",
-        *(f"/v1/reports/{n}" for n in ("searches", "misses", "clicks")),
+        *(f"/v1/reports/{n}" for n in ("searches", "misses", "clicks", "quality")),
     }
     assert described - asked - left_out == set() and asked - described == {"/v1/reports/{}"}

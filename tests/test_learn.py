@@ -12,7 +12,7 @@ from twinset.bench.shoppers import NOISE, TASTE, clicks_at_5, draw_search, draw_
 from twinset.errors import StoreError
 from twinset.indexing import index_feed
 from twinset.learn.bias import propensities
-from twinset.learn.learning import fit_ranker, learn, measure
+from twinset.learn.learning import fit_ranker, learn, measure, quality_json
 from twinset.learn.rerank import judge
 from twinset.learn.shown import read_shown, shown_of
 from twinset.ranking import FEATURES, POOL, Ranker, load_ranker, save_ranker
@@ -63,6 +63,14 @@ def test_figures_of_lists_checked_by_hand():
     figures = measure(shown)
     assert (figures.lists, figures.clicks, figures.click_through, figures.clicks_at_5) == (2, 1, 0.5, 50)
     assert figures.ndcg == 1
+    (first, second) = quality_json(figures)["positions"]
+    assert (first["shown"], first["clicked"], first["click_through"], first["looked_at"]) == (2, 1, 0.5, 1)
+    assert second["wanted"] == 0 and second["looked_at"] < 1
+
+
+def test_figures_of_nothing_say_so():
+    answer = quality_json(measure(shown_of([])))
+    assert (answer["lists"], answer["ndcg"], answer["positions"]) == (0, None, [])
 
 
 def test_an_order_is_by_worth_behind_pinned_hits_and_before_those_too_far():
@@ -109,6 +117,8 @@ def test_the_log_gives_back_what_was_shown_and_clicked(tmp_path, lists):
     fill(log, few, "other")
     read = read_shown(log, "default", 0)
     assert (read.clicked == few.clicked).all() and np.allclose(read.features, few.features)
+    newest = read_shown(log, "default", 0, most=3)
+    assert len(newest) == 3 and np.allclose(newest.features, few.features[-3:])
     log.close()
 
 

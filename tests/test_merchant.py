@@ -58,7 +58,8 @@ def _shop(client: httpx.Client, key: str, photo: Path) -> None:
         found = client.post("/v1/search", headers=headers, files={"photo": photo.read_bytes()}).json()
     hits = found["items"][0]["hits"]
     events = [{"type": "view", "product_id": hit["product_id"], "position": i} for i, hit in enumerate(hits[:2])]
-    events.append({"type": "click", "product_id": hits[1]["product_id"], "position": 1})
+    of = {"search_id": found["search_id"], "item_no": 0}
+    events.append({"type": "click", "product_id": hits[1]["product_id"], "position": 1, **of})
     assert client.post("/v1/events", headers=headers, json={"events": events}).status_code == 202
 
 
@@ -73,6 +74,8 @@ def sign_in(page: Any, service: Service) -> None:
     ("language", "options"),
     [
         pytest.param("en", {**DESKTOP, "locale": "en-GB"}, id="english-desktop"),
+        pytest.param("ko", {**DESKTOP, "locale": "ko-KR"}, id="korean-desktop"),
+        pytest.param("en", {**PHONE, "locale": "en-GB"}, id="english-phone"),
         pytest.param("ko", {**PHONE, "locale": "ko-KR", "color_scheme": "dark"}, id="korean-phone-dark"),
     ],
 )
@@ -89,6 +92,8 @@ def test_merchant_story(chromium: Any, service: Service, language: str, options:
     assert page.evaluate("[...document.querySelectorAll('.crops img')].every((image) => image.naturalWidth > 0)")
     expect(page.locator("#click-rows tr")).to_have_count(2)
     assert "100" in page.locator("#click-rows tr").nth(1).inner_text()
+    expect(page.locator("#quality-figure")).to_contain_text("nDCG 0.")
+    assert "100" in page.locator("#quality-rows tr").nth(0).inner_text()  # the first place is looked at most
     expect(page.locator("#model-list .active")).to_have_text(words["inUse"])
     assert serious_problems(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

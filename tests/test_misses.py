@@ -2,14 +2,15 @@
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from twinset.server.misses import SIDE, MissCrops
-from twinset.types import Colour, FoundItem
+from twinset.server.misses import SIDE, MissCrops, is_missed
+from twinset.types import Colour, FoundItem, Hit, Product
 
 PHOTO = np.full((900, 600, 3), 120, np.uint8)
 ITEM = FoundItem("dress", 0.9, (100, 50, 500, 850), (Colour("green", 0.8),), ())
@@ -48,6 +49,19 @@ def test_the_oldest_go(tmp_path: Path) -> None:
 
     assert len(crops.newest("default", 0, 10)) == 2
     assert len(list(tmp_path.rglob("*.jpg"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("score", "close_from", "missed"),
+    [(0.6, 0.7, True), (0.4, 0.3, False), (0.6, None, False), (0.4, None, True)],
+)
+def test_the_model_says_what_is_missed_before_the_score_does(
+    score: float, close_from: float | None, missed: bool
+) -> None:
+    hit = Hit(score, Product("a", ("a.png",)), (0, 0, 1, 1), "a.png", "dress")
+
+    assert is_missed(replace(ITEM, hits=(hit,), close_from=close_from), 0.5) is missed
+    assert is_missed(replace(ITEM, close_from=close_from), 0.5)
 
 
 def test_shops_see_their_own(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_a_removed_key_stops_at_once(service):
         ("DELETE", "/v1/products/none", "write"),
         ("POST", "/v1/products/bulk", "write"),
         ("GET", "/v1/reports/misses", "admin"),
+        ("GET", "/v1/reports/quality", "admin"),
     ],
 )
 def test_a_role_may_do_its_own_and_what_is_below(service, method, path, role):

@@ -49,6 +49,7 @@ def learn(
     click.echo(
         f"clicks on the first five, a hundred lists: {answer['clicks_at_5']:.1f}; nDCG {answer['ndcg'] or 0:.3f}"
     )
+    click.echo("clicked, by place: " + " ".join(f"{at['click_through'] or 0:.1%}" for at in answer["positions"][:10]))
     click.echo("looked at, by place: " + " ".join(f"{share:.2f}" for share in answer["looked_at"][:10]))
     click.echo(f"  {answer['position_bias']}")
     if answer["held_out"]:

@@ -237,7 +237,7 @@ class Client:
         return stored
 
     def report(self, name: str, *, days: int = 30, shop: str | None = None) -> Json:
-        """Return a report: searches, misses or clicks."""
+        """Return a report: searches, misses, clicks or quality."""
         return self._ask("GET", f"/v1/reports/{_part(name)}", params={"days": days, "shop": shop})
 
     def miss_crops(self, *, days: int = 30, limit: int = 60, shop: str | None = None) -> Json:

@@ -33,6 +33,8 @@ class Figures:
     ndcg: float  # of clicks, each weighed by how unlikely its place is looked at; NaN without clicks
     click_through: float  # lists with a click, of all
     clicks_at_5: float  # clicks on the first five, a hundred lists
+    shown_at: NDArray[np.int64]  # (K,) lists with a hit at each place
+    clicked_at: NDArray[np.int64]  # (K,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ def measure(shown: Shown) -> Figures:
     ndcg = float(((gains * discount).sum(1)[clicked] / ideal[clicked]).mean()) if clicked.any() else float("nan")
     count = max(len(shown), 1)
     first = 100 * float(shown.clicked[:, :AT].sum()) / count
-    return Figures(len(shown), shown.clicks, looked, ndcg, float(shown.clicked.any(1).sum()) / count, first)
+    through = float(shown.clicked.any(1).sum()) / count
+    return Figures(len(shown), shown.clicks, looked, ndcg, through, first, shown.there.sum(0), shown.clicked.sum(0))
 
 
 def learn(log: EventLog, store: Store, shop: str = "default", days: float = 90, dry_run: bool = False) -> Learned:
@@ -88,17 +91,37 @@ def fit_ranker(shown: Shown) -> tuple[Ranker, Verdict]:
     return Ranker(tuple(map(float, weights)), now, lessons.clicks, round(verdict.gain, 4)), verdict
 
 
+def quality_json(figures: Figures) -> dict[str, Any]:
+    """Return figures as the report of an order's quality gives them, by place too."""
+    through = [int(c) / int(s) if s else None for c, s in zip(figures.clicked_at, figures.shown_at, strict=True)]
+    positions = [
+        {
+            "position": place,
+            "shown": int(figures.shown_at[place]),
+            "clicked": int(figures.clicked_at[place]),
+            "click_through": None if share is None else round(share, 4),
+            "looked_at": round(float(figures.looked[place]), 4),
+            "wanted": None if share is None else round(share / float(figures.looked[place]), 4),
+        }
+        for place, share in enumerate(through)
+    ]
+    return {
+        "lists": figures.lists,
+        "clicks": figures.clicks,
+        "click_through": round(figures.click_through, 4),
+        "clicks_at_5": round(figures.clicks_at_5, 2),
+        "ndcg": None if np.isnan(figures.ndcg) else round(figures.ndcg, 4),
+        "positions": positions if figures.lists else [],
+    }
+
+
 def learned_json(learned: Learned, store: Store) -> dict[str, Any]:
     """Return `twinset learn`'s answer."""
     figures, verdict, ranker = learned.figures, learned.verdict, learned.ranker
     in_use = load_ranker(store, learned.shop)
     return {
         "shop": learned.shop,
-        "lists": figures.lists,
-        "clicks": figures.clicks,
-        "click_through": round(figures.click_through, 4),
-        "clicks_at_5": round(figures.clicks_at_5, 2),
-        "ndcg": None if np.isnan(figures.ndcg) else round(figures.ndcg, 4),
+        **quality_json(figures),
         "position_bias": BIAS,
         "looked_at": [round(float(share), 4) for share in figures.looked],
         "weights": dict(zip(FEATURES, (round(w, 4) for w in ranker.weights), strict=True)) if ranker else None,

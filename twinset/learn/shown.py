@@ -50,10 +50,11 @@ def shown_of(lists: Sequence[tuple[str, NDArray[np.float64], NDArray[np.bool_]]]
     return Shown(features, clicked, there, held_out)
 
 
-def read_shown(log: EventLog, shop: str, since: float) -> Shown:
+def read_shown(log: EventLog, shop: str, since: float, most: int = -1) -> Shown:
     """Return what a shop's shoppers were shown since a time, in seconds since 1970. Raises StoreError.
 
-    An event belongs to the list its `search_id` and `item_no` name; later pages of a list are left out.
+    An event belongs to the list its `search_id` and `item_no` name; later pages of a list are left out. `most` lists,
+    the newest, are read, -1: all.
     """
     events = log.read(
         "SELECT search_id, item_no, product_id FROM events WHERE shop = ? AND at >= ? AND search_id IS NOT NULL "
@@ -66,12 +67,12 @@ def read_shown(log: EventLog, shop: str, since: float) -> Shown:
     lists = []
     for row in log.read(
         "SELECT search_id, item_no, hits, features FROM searches "
-        "WHERE shop = ? AND at >= ? AND features IS NOT NULL AND kind != 'page' ORDER BY id",
-        [shop, since],
+        "WHERE shop = ? AND at >= ? AND features IS NOT NULL AND kind != 'page' ORDER BY id DESC LIMIT ?",
+        [shop, since, most],
     ):
         facts = np.array(json.loads(row["features"]), np.float64).reshape(-1, len(FEATURES))
         clicked = wanted.get((row["search_id"], row["item_no"]), set())
         if len(facts):
             flags = np.array([product_id in clicked for product_id in row["hits"].split("\n")], bool)
             lists.append((row["search_id"], facts, flags))
-    return shown_of(lists)
+    return shown_of(lists[::-1])

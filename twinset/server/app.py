@@ -20,6 +20,7 @@ from twinset.server.routes_jobs import add_job_routes
 from twinset.server.routes_merchant import add_merchant_routes
 from twinset.server.routes_page import add_page_routes
 from twinset.server.routes_products import add_product_routes
+from twinset.server.routes_reports import add_report_routes
 from twinset.server.routes_rollout import add_rollout_routes
 from twinset.server.routes_rules import add_rule_routes
 from twinset.server.routes_search import add_search_routes
@@ -77,6 +78,7 @@ def create_app(
     add_strip_routes(app)
     add_rule_routes(app)
     add_event_routes(app)
+    add_report_routes(app)
     add_job_routes(app)
     add_rollout_routes(app)
     add_page_routes(app, settings)

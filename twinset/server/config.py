@@ -41,7 +41,7 @@ HELP = {  # every setting, in the order they are shown
     "models": "Folder of models that may be rolled out over HTTP, beside those that ship; empty: none.",
     "record_searches": "Write down what was searched and how close the best hit was; never the photo.",
     "traces": "Send a span of each request and stage to OpenTelemetry: pip install 'twinset[otel]'.",
-    "miss_score": "An item whose best hit scores less is one the shop does not carry.",
+    "miss_score": "An item whose best hit scores less is one the shop does not carry; for models that can't tell.",
     "miss_crops": "Pictures of such items kept for each shop's merchants, the newest; 0: none is ever stored.",
 }
 _LIMITS = {  # lowest and highest

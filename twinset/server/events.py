@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from twinset.errors import StoreError
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS events(
 CREATE INDEX IF NOT EXISTS events_by_shop ON events(shop, at);
 CREATE TABLE IF NOT EXISTS searches(
   id INTEGER PRIMARY KEY, at REAL NOT NULL, shop TEXT NOT NULL, search_id TEXT NOT NULL, item_no INTEGER NOT NULL,
-  kind TEXT NOT NULL, category TEXT, colour TEXT, best_score REAL, hits TEXT NOT NULL, features TEXT);
+  kind TEXT NOT NULL, category TEXT, colour TEXT, best_score REAL, hits TEXT NOT NULL, features TEXT, missed INTEGER);
 CREATE INDEX IF NOT EXISTS searches_by_shop ON searches(shop, at);
 """
 _APPEND_ONLY = """
@@ -60,6 +60,10 @@ class SearchedItem:
     best_score: float | None  # None: no hit at all
     hits: str  # product ids in their order, joined by newlines
     features: str | None = None  # JSON list of each hit's ranking.FEATURES
+    missed: bool | None = None  # the shop carries nothing like it; None: not known
+
+
+_SEARCHED = tuple(field.name for field in fields(SearchedItem))  # in the order of the table's columns
 
 
 class EventLog:
@@ -117,11 +121,8 @@ class EventLog:
             return
         self._insert(
             "INSERT INTO searches(at, shop, search_id, item_no, kind, category, colour, best_score, hits, "
-            "features) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (at, i.shop, i.search_id, i.item_no, i.kind, i.category, i.colour, i.best_score, i.hits, i.features)
-                for at, i in pending
-            ],
+            "features, missed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(at, *(getattr(item, name) for name in _SEARCHED)) for at, item in pending],
         )
 
     def close(self) -> None:
@@ -179,5 +180,7 @@ class EventLog:
 
 def _add_missing(connection: sqlite3.Connection) -> None:
     """Give a file that an earlier version made the columns it lacks."""
-    if "features" not in {row["name"] for row in connection.execute("PRAGMA table_info(searches)")}:
-        connection.execute("ALTER TABLE searches ADD COLUMN features TEXT")
+    there = {row["name"] for row in connection.execute("PRAGMA table_info(searches)")}
+    for column, kind in (("features", "TEXT"), ("missed", "INTEGER")):
+        if column not in there:
+            connection.execute(f"ALTER TABLE searches ADD COLUMN {column} {kind}")

@@ -32,8 +32,8 @@ class MissCrops:
         self.folder, self.most = folder, most
 
     def keep(self, shop: str, image: Image, items: Sequence[FoundItem], below: float) -> None:
-        """Keep a picture of each item whose best hit scores less. A full disk is no reason to fail a search."""
-        missed = [item for item in items if max((hit.score for hit in item.hits), default=0.0) < below]
+        """Keep a picture of each item that is missed. A full disk is no reason to fail a search."""
+        missed = [item for item in items if is_missed(item, below)]
         if not self.most or not missed:
             return
         try:
@@ -68,6 +68,13 @@ class MissCrops:
 
     def _of(self, shop: str) -> Path:
         return self.folder / hashlib.sha256(shop.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+def is_missed(item: FoundItem, below: float) -> bool:
+    """Tell whether the shop carries nothing like an item: as its model says, else by its best hit's score."""
+    if item.close_enough is not None:
+        return not item.close_enough
+    return max((hit.score for hit in item.hits), default=0.0) < below
 
 
 def _crop(image: Image, box: tuple[float, float, float, float]) -> Image:

@@ -31,6 +31,11 @@ class Query:
     keep: bool  # hold the photo
 
     @property
+    def narrowed(self) -> bool:
+        """Whether the search itself leaves products out: then nothing close is no miss of the shop's."""
+        return bool(self.where or self.words or self.min_score)
+
+    @property
     def kind(self) -> str:
         """What is written down of how it was asked."""
         return "page" if self.offset else "whole" if self.whole else "crop" if self.box else "photo"

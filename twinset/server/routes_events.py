@@ -1,30 +1,28 @@
-"""What shoppers did, sent by the shop's pages, and what the shop makes of it."""
+"""What shoppers did, sent by the shop's pages."""
 
 import asyncio
 import json
 import time
-from collections import defaultdict
 from typing import Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Request, Response
 
 from twinset.server.access import admit
 from twinset.server.bodies import EVENTS_BODY
 from twinset.server.engine import engine_of
 from twinset.server.events import TYPES, Event
-from twinset.server.http import json_answer, json_bytes, tagged
-from twinset.server.schemas import ClicksAnswer, EventsAnswer, MissesAnswer, SearchesAnswer, problems
+from twinset.server.http import json_answer, json_bytes
+from twinset.server.schemas import EventsAnswer, problems
 from twinset.server.uploads import read_body, wrong
 
 MAX_EVENTS = 500
 MAX_BODY = 256 * 1024
 MAX_ID = 256
 OLDEST_S = 90 * 24 * 3600.0
-DAY_S = 24 * 3600.0
 
 
 def add_event_routes(app: FastAPI) -> None:
-    """Add /v1/events and what is under /v1/reports."""
+    """Add /v1/events."""
 
     @app.post(
         "/v1/events",
@@ -42,81 +40,6 @@ def add_event_routes(app: FastAPI) -> None:
         found = [_event(entry, no, caller.shop_for(_shop(entry, no))) for no, entry in enumerate(entries)]
         await asyncio.to_thread(engine.ready().events.add, found)
         return json_answer(json_bytes({"stored": len(found)}), 202)
-
-    days = Query(30, ge=1, le=400)
-    refusals = problems(401, 403, 422, 503)
-
-    @app.get("/v1/reports/searches", tags=["reports"], response_model=SearchesAnswer, responses=refusals)
-    async def searches(request: Request, shop: str | None = None, days: int = days) -> Response:
-        """What was searched, by category and colour."""
-        rows = await _read(
-            request,
-            shop,
-            "SELECT category, colour, COUNT(*) n, AVG(best_score) score FROM searches WHERE shop = ? AND at >= ? "
-            "GROUP BY category, colour ORDER BY n DESC, category, colour LIMIT 200",
-            days,
-        )
-        found = [
-            {"category": r["category"], "colour": r["colour"], "searches": r["n"], "mean_best_score": r["score"]}
-            for r in rows
-        ]
-        return tagged(request, {"days": days, "groups": found})
-
-    @app.get("/v1/reports/misses", tags=["reports"], response_model=MissesAnswer, responses=refusals)
-    async def misses(
-        request: Request,
-        shop: str | None = None,
-        days: int = days,
-        below: float | None = Query(None, ge=0, le=1, description="Of the best hit's score; the setting's by default."),
-    ) -> Response:
-        """What shoppers looked for and the shop carries nothing like, by category and colour."""
-        limit = engine_of(request).settings.miss_score if below is None else below
-        rows = await _read(
-            request,
-            shop,
-            "SELECT category, colour, COUNT(*) n, AVG(best_score) score FROM searches WHERE shop = ? AND at >= ? "
-            "AND (best_score IS NULL OR best_score < ?) "
-            "GROUP BY category, colour ORDER BY n DESC, category, colour LIMIT 200",
-            days,
-            limit,
-        )
-        found = [
-            {"category": r["category"], "colour": r["colour"], "misses": r["n"], "mean_best_score": r["score"]}
-            for r in rows
-        ]
-        return tagged(request, {"days": days, "below": limit, "groups": found})
-
-    @app.get("/v1/reports/clicks", tags=["reports"], response_model=ClicksAnswer, responses=refusals)
-    async def clicks(request: Request, shop: str | None = None, days: int = days) -> Response:
-        """Views and clicks by position, and how often a view became a click."""
-        rows = await _read(
-            request,
-            shop,
-            "SELECT position, type, COUNT(*) n FROM events WHERE shop = ? AND at >= ? AND position IS NOT NULL "
-            "GROUP BY position, type ORDER BY position",
-            days,
-        )
-        counts: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(TYPES, 0))
-        for row in rows:
-            counts[row["position"]][row["type"]] = row["n"]
-        found = [
-            {"position": position, **by_type, "click_through": _share(by_type["click"], by_type["view"])}
-            for position, by_type in counts.items()
-        ]
-        return tagged(request, {"days": days, "positions": found})
-
-
-async def _read(request: Request, shop: str | None, query: str, days: int, *values: object) -> list[Any]:
-    """Return rows of the event log about a shop of which the caller is an admin."""
-    caller = admit(request, "admin")
-    since = time.time() - days * DAY_S
-    return await asyncio.to_thread(
-        engine_of(request).ready().events.read, query, [caller.shop_for(shop), since, *values]
-    )
-
-
-def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
 
 
 def _entries(body: bytes) -> list[Any]:

@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse
 from twinset.server.access import admit
 from twinset.server.engine import engine_of
 from twinset.server.http import json_answer, json_bytes
-from twinset.server.routes_events import DAY_S
 from twinset.server.routes_page import PAGE
+from twinset.server.routes_reports import DAY_S
 from twinset.server.schemas import MissCropsAnswer, problems
 
 

@@ -15,6 +15,7 @@ from twinset.server.bodies import form_of
 from twinset.server.engine import Engine, Loaded, engine_of
 from twinset.server.events import SearchedItem
 from twinset.server.http import json_answer, json_bytes
+from twinset.server.misses import is_missed
 from twinset.server.query import Query, next_place, read_query
 from twinset.server.schemas import PROBLEMS, DetectAnswer, SearchAnswer
 from twinset.server.shown import hit_answer
@@ -73,7 +74,7 @@ def _search(shop: Shop, engine: Engine, caller: Caller, form: PhotoForm, query: 
     items = search_photo(shop, image, query)
     search_id = uuid.uuid4().hex
     _record(engine, query, search_id, items)
-    if not query.where and not query.offset:  # what filters leave out is no miss
+    if not query.narrowed and not query.offset:
         engine.ready().misses.keep(query.shop or DEFAULT_SHOP, image, items, engine.settings.miss_score)
     with stage("answer"):
         answer = detect_json((image.shape[1], image.shape[0]), items)
@@ -116,9 +117,10 @@ def item_answer(item: FoundItem, query: Query, loaded: Loaded, caller: Caller) -
 def _record(engine: Engine, query: Query, search_id: str, items: Sequence[FoundItem]) -> None:
     """Count a search's items and write down what they were, not how they look."""
     best = [max((hit.score for hit in item.hits), default=None) for item in items]
+    missed = [not query.narrowed and is_missed(item, engine.settings.miss_score) for item in items]
     if not query.offset:
         engine.metrics.items.inc(len(items))
-        engine.metrics.misses.inc(sum(score is None or score < engine.settings.miss_score for score in best))
+        engine.metrics.misses.inc(sum(missed))
     if not engine.settings.record_searches:
         return
     engine.ready().events.add_searches(
@@ -133,6 +135,7 @@ def _record(engine: Engine, query: Query, search_id: str, items: Sequence[FoundI
                 best_score=score,
                 hits="\n".join(hit.product_id for hit in item.hits),
                 features=json.dumps(features_of(item.colours, item.hits).round(4).tolist(), separators=(",", ":")),
+                missed=missed[no],
             )
             for no, (item, score) in enumerate(zip(items, best, strict=True))
         ]

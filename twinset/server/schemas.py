@@ -262,6 +262,26 @@ class ClicksAnswer(BaseModel):
     positions: list[PositionClicks]
 
 
+class PlaceQuality(BaseModel):
+    position: int = Field(description="In the hits, from 0.")
+    shown: int = Field(description="Lists with a hit there.", examples=[1200])
+    clicked: int = Field(examples=[90])
+    click_through: float | None = Field(examples=[0.075])
+    looked_at: float = Field(description="How likely the place is looked at, 1 for the likeliest.", examples=[0.52])
+    wanted: float | None = Field(description="click_through / looked_at: of those who looked.", examples=[0.144])
+
+
+class QualityAnswer(BaseModel):
+    days: int
+    position_bias: str = Field(description="How it was estimated how likely a place is looked at.")
+    lists: int = Field(description="Lists of hits shown, 50,000 at most, the newest.", examples=[1200])
+    clicks: int = Field(examples=[310])
+    click_through: float = Field(description="Lists with a click, of all.", examples=[0.24])
+    clicks_at_5: float = Field(description="Clicks on the first five hits, a hundred lists.", examples=[21.5])
+    ndcg: float | None = Field(description="Of clicks, each weighed by 1 / looked_at; none without.", examples=[0.71])
+    positions: list[PlaceQuality]
+
+
 class ShopEntry(BaseModel):
     shop: str = Field(examples=["default"])
     products: int = Field(examples=[11044])

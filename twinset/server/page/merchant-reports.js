@@ -37,6 +37,15 @@ export function showClicks({ clicks }) {
   $("click-rows").replaceChildren(...(rows.length ? rows : [none("noClicks", 4)]));
 }
 
+/** The order's nDCG, and clicks by place beside how likely a place is looked at, which is estimated from them. */
+export function showQuality({ quality }) {
+  const { ndcg, lists, clicks, positions } = quality;
+  $("quality-figure").textContent = ndcg === null ? "" : word("ndcg", { ndcg: ndcg.toFixed(2), lists: number(lists), clicks: number(clicks) });
+  const most = Math.max(...positions.map((row) => row.wanted ?? 0), 0.01);
+  const rows = ndcg === null ? [] : positions.map((row) => h("tr", {}, h("td", {}, number(row.position + 1)), h("td", { className: "num" }, number(row.shown)), h("td", {}, percent(row.click_through)), h("td", { className: "num" }, percent(row.looked_at)), h("td", {}, gauge((row.wanted ?? 0) / most), percent(row.wanted))));
+  $("quality-rows").replaceChildren(...(rows.length ? rows : [none("noClicks", 5)]));
+}
+
 export function showModels({ models }) {
   $("model-list").replaceChildren(...models.models.map((model) => h("li", { className: "job" }, h("strong", {}, model.name), h("span", { className: `state ${model.active ? "active" : ""}` }, word(model.active ? "inUse" : "ready")), h("span", { className: "small" }, `${model.version} · ${word("categories", { n: model.categories.length })}`))));
 }

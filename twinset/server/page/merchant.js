@@ -3,7 +3,7 @@ import { Problem, call, forgetKey, hasKey, setKey } from "/page/api.js";
 import { $, h } from "/page/dom.js";
 import { keepLanguage, language, speak, translate, word } from "/page/i18n.js";
 import { showJobs, upload } from "/page/merchant-jobs.js";
-import { showClicks, showFigures, showMisses, showModels, showSearches } from "/page/merchant-reports.js";
+import { showClicks, showFigures, showMisses, showModels, showQuality, showSearches } from "/page/merchant-reports.js";
 import { listenToRollout, showRollout } from "/page/merchant-rollout.js";
 import { Rules } from "/page/merchant-rules.js";
 import { setNames } from "/page/names.js";
@@ -17,8 +17,8 @@ function query() {
 
 async function read() {
   const asked = query();
-  const [searches, misses, clicks, crops, models] = await Promise.all(["reports/searches", "reports/misses", "reports/clicks", "reports/misses/crops", "models"].map((name) => call(`/v1/${name}?${asked}`)));
-  reports = { searches, misses, clicks, crops, models };
+  const [searches, misses, clicks, quality, crops, models] = await Promise.all(["reports/searches", "reports/misses", "reports/clicks", "reports/quality", "reports/misses/crops", "models"].map((name) => call(`/v1/${name}?${asked}`)));
+  reports = { searches, misses, clicks, quality, crops, models };
   draw();
   await Promise.all([rules.read(), showJobs(), showRollout()]);
   $("status").textContent = word("loaded");
@@ -29,6 +29,7 @@ function draw() {
   showMisses(reports);
   showSearches(reports);
   showClicks(reports);
+  showQuality(reports);
   showModels(reports);
   rules.draw();
 }
