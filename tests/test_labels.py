@@ -136,6 +136,8 @@ def test_further_hits_change_nothing_of_those_before(labels):
     reading = labels.read(unit(0))
     ranked = rank_hits(hits, reading, labels.weights, labels.calibration, "top")
     assert ranked[:CANDIDATES] == rank_hits(hits[:CANDIDATES], reading, labels.weights, labels.calibration, "top")
+    for k in (0, 1, CANDIDATES, CANDIDATES + 1, 249, 300):
+        assert rank_hits(hits, reading, labels.weights, labels.calibration, "top", k) == ranked[:k]
     assert [one.score for one in ranked] == sorted((one.score for one in ranked), reverse=True)
     assert {one.product_id for one in ranked} == {one.product_id for one in hits}
 

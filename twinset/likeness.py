@@ -7,7 +7,6 @@ same in every category: 1 for the same picture, 0.5 where a tenth of good first 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = 100  # of the store's hits are put in order at a time
 SCORE_DECIMALS = 5
-TAG_COLOURS = ("colour", "color")
 
 
 def search_alike(
@@ -45,15 +43,20 @@ def search_alike(
     many = -(-k // CANDIDATES) * CANDIDATES  # whole blocks, so that further pages change nothing of those before
     found = store.search(embeddings, many, categories, filter)
     return [
-        rank_hits(hits, labels.read(embedding), weights or labels.weights, labels.calibration, category)[:k]
+        rank_hits(hits, labels.read(embedding), weights or labels.weights, labels.calibration, category, k)
         for embedding, category, hits in zip(embeddings, categories, found, strict=True)
     ]
 
 
 def rank_hits(
-    hits: Sequence[Hit], reading: "Reading", weights: "LabelWeights", calibration: "Calibration", category: str | None
+    hits: Sequence[Hit],
+    reading: "Reading",
+    weights: "LabelWeights",
+    calibration: "Calibration",
+    category: str | None,
+    k: int | None = None,
 ) -> list[Hit]:
-    """Return hits with cosines as scores in their new order, with their new scores; ties by product_id.
+    """Return hits with cosines as scores in their new order, with their new scores, the first `k`; ties by product_id.
 
     Blocks of `CANDIDATES` are put in order each by itself; what comes after scores no more than what came before.
     """
@@ -61,11 +64,12 @@ def rank_hits(
     judge = Contradiction(reading, weights)
     ranked: list[Hit] = []
     most = 1.0
-    for start in range(0, len(hits), CANDIDATES):
+    k = len(hits) if k is None else min(k, len(hits))
+    for start in range(0, k, CANDIDATES):
         block = hits[start : start + CANDIDATES]
         scored = [(min(closeness((1 - hit.score) * (1 + judge.of(hit)), half), most), hit) for hit in block]
         scored.sort(key=lambda pair: (-pair[0], pair[1].product_id, pair[1].product.shop))
-        ranked += [replace(hit, score=score) for score, hit in scored]
+        ranked += [hit.scored(score) for score, hit in scored[: k - start]]
         most = ranked[-1].score
     return ranked
 
@@ -118,9 +122,12 @@ def explain_hit(hit: Hit, item: FoundItem) -> Why:
 
 def colour_distance(first: Sequence[Colour], second: Sequence[Colour]) -> float:
     """Return the share in [0, 1] of two items' colours that they don't have in common."""
-    shares = [{colour.name: colour.share for colour in colours} for colours in (first, second)]
-    totals = [sum(named.values()) or 1.0 for named in shares]
-    common = sum(min(share / totals[0], shares[1].get(name, 0.0) / totals[1]) for name, share in shares[0].items())
+    shares, others = ({colour.name: colour.share for colour in colours} for colours in (first, second))
+    total, other_total = (sum(named.values()) or 1.0 for named in (shares, others))
+    common = 0.0
+    for name, share in shares.items():
+        if name in others:
+            common += min(share / total, others[name] / other_total)
     return round(min(max(1 - common, 0.0), 1.0), SCORE_DECIMALS)
 
 
@@ -135,7 +142,7 @@ def _base_colour(word: str) -> str | None:
 
 
 def _feed_colour(tags: Mapping[str, str]) -> str | None:
-    named = next((tags[name] for name in TAG_COLOURS if tags.get(name)), None)
+    named = tags.get("colour") or tags.get("color")
     return _base_colour(named) if named else None
 
 

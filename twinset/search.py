@@ -107,7 +107,7 @@ def _answered(item: FoundItem, page: Page, models: "Models") -> FoundItem:
     answered = replace(item, hits=page.hits, next_offset=page.next_offset, facets=page.facets, plan=page.plan)
     if models.labels is None:
         return answered
-    hits = tuple(replace(hit, why=explain_hit(hit, item)) for hit in page.hits)
+    hits = tuple(hit.scored(hit.score, explain_hit(hit, item)) for hit in page.hits)
     return replace(answered, hits=hits, close_from=models.labels.calibration.min_score)
 
 

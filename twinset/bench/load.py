@@ -11,9 +11,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from twinset.bench.load_client import Load, Plan
 from twinset.bench.search import service_address, service_command
@@ -24,6 +27,7 @@ from twinset.errors import DataError
 PASSES = 20  # of the yardstick, before and after
 PAST = 2.0  # times the throughput of the closed loop: past capacity
 SAMPLE_S = 0.5  # between looks at the service's memory
+SERIES = 200  # looks at most in the JSON, spread over the whole time
 HEADER = (
     "load",
     "answers_s",
@@ -60,8 +64,9 @@ def run(
             warm_mb = memory.now_mb()
             one = _measure(Plan(address, names, seconds, 1), service.pid)
             many = _measure(Plan(address, names, seconds, clients), service.pid)
+            began_past = memory.seconds()
             past = _measure(Plan(address, names, seconds, rate=PAST * many.rate), service.pid)
-            grown = {"warm_mb": warm_mb, "end_mb": memory.now_mb(), "highest_mb": memory.stop()}
+            grown = {"warm_mb": warm_mb, "end_mb": memory.now_mb(), **memory.stop(began_past)}
         finally:
             service.terminate()
     passes += time_ms(yardstick, PASSES)
@@ -80,7 +85,8 @@ class Memory:
     """The resident memory of a process, looked at every now and then."""
 
     def __init__(self, pid: int) -> None:
-        self._pid, self._highest = pid, 0.0
+        self._pid, self._began = pid, time.perf_counter()
+        self._looks: list[tuple[float, float]] = []  # (seconds, megabytes)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -93,15 +99,32 @@ class Memory:
             return 0.0
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    def stop(self) -> float:
-        """Return the highest that was seen."""
+    def seconds(self) -> float:
+        """Return the time since the first look."""
+        return time.perf_counter() - self._began
+
+    def stop(self, since: float = 0.0) -> dict[str, object]:
+        """Return what was seen; see `over_time`."""
         self._stopping.set()
         self._thread.join()
-        return self._highest
+        return over_time(self._looks, since)
 
     def _look(self) -> None:
         while not self._stopping.wait(SAMPLE_S):
-            self._highest = max(self._highest, self.now_mb())
+            self._looks.append((self.seconds(), self.now_mb()))
+
+
+def over_time(looks: Sequence[tuple[float, float]], since: float) -> dict[str, object]:
+    """Return of looks at a memory, (seconds, megabytes), the highest, a series, and what it grows a minute after `since`."""
+    seen = np.array(looks or [(0.0, 0.0)])
+    late = seen[seen[:, 0] >= since]
+    slope = float(np.polyfit(late[:, 0], late[:, 1], 1)[0]) if len(late) > 2 else 0.0
+    return {
+        "highest_mb": float(seen[:, 1].max()),
+        "grows_mb_a_minute": round(60 * slope, 3),
+        "grows_since_s": round(since, 1),
+        "series": [[round(second, 1), round(mb, 1)] for second, mb in seen[:: -(-len(seen) // SERIES)].tolist()],
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class Labels:
             *(
                 dict(zip(names, head.log_probabilities(embedding).tolist(), strict=True))
                 for names, head in (
-                    ([fold(name) for name in self.article_type.names], self.article_type),
+                    (_folded(self.article_type.names), self.article_type),
                     (self.colour.names, self.colour),
                     (self.gender.names, self.gender),
                 )
@@ -180,6 +180,11 @@ class Labels:
         attribute = self.attributes.get(field.removeprefix("attributes."))
         names = [known.name for known in attribute.values] if attribute else []
         return [_unit(attribute.head.weights[names.index(value)])] if attribute and value in names else []
+
+
+@lru_cache(maxsize=8)
+def _folded(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(fold, names))
 
 
 @lru_cache(maxsize=8)

@@ -280,5 +280,5 @@ class View:
 
 def _scored(hit: Hit, score: float, variants: Variants | None) -> Hit:
     if variants is None:
-        return replace(hit, score=score)
+        return hit.scored(score)
     return replace(hit, score=score, variants=variants.products, in_stock=variants.in_stock)
