@@ -115,7 +115,7 @@ class Memory:
 
 
 def over_time(looks: Sequence[tuple[float, float]], since: float) -> dict[str, object]:
-    """Return of looks at a memory, (seconds, megabytes), the highest, a series, and what it grows a minute after `since`."""
+    """Return a memory's highest, its series and its growth a minute after `since`, of (seconds, megabytes)."""
     seen = np.array(looks or [(0.0, 0.0)])
     late = seen[seen[:, 0] >= since]
     slope = float(np.polyfit(late[:, 0], late[:, 1], 1)[0]) if len(late) > 2 else 0.0
