@@ -66,6 +66,7 @@ class DetectedItem(BaseModel):
         description="x1, y1, x2, y2 in pixels after EXIF rotation.", examples=[[88.0, 120.5, 260, 330]]
     )
     colours: list[ColourAnswer]
+    attributes: dict[str, str] = Field({}, description="What it shows surely enough.", examples=[{"pattern": "striped"}])
 
 
 class SearchedItem(DetectedItem):
@@ -104,6 +105,8 @@ class PreviewAnswer(BaseModel):
     width: int
     height: int
     items: list[PreviewItem]
+    image_id: str | None = Field(None, description="Of the photo, where it is held.")
+    image_seconds: float | None = None
 
 
 class WordsAnswer(BaseModel):
