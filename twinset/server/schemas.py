@@ -66,7 +66,7 @@ class DetectedItem(BaseModel):
         description="x1, y1, x2, y2 in pixels after EXIF rotation.", examples=[[88.0, 120.5, 260, 330]]
     )
     colours: list[ColourAnswer]
-    attributes: dict[str, str] = Field({}, description="What it shows surely enough.", examples=[{"pattern": "striped"}])
+    attributes: dict[str, str] = Field({}, description="Shown surely enough.", examples=[{"pattern": "striped"}])
 
 
 class SearchedItem(DetectedItem):
