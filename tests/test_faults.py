@@ -16,8 +16,8 @@ from twinset.store.check import check_store
 
 def test_kills_lose_and_double_nothing(tmp_path, new_uri, store_kind, monkeypatch, capsys):
     monkeypatch.setattr(faults, "LONGEST_S", 0.3)
-    faults.run(3, new_uri(tmp_path) if store_kind == "milvus" else None, seed=1)
-    assert '"kills": 3' in capsys.readouterr().out
+    faults.run(4, new_uri(tmp_path) if store_kind == "milvus" else None, seed=1)
+    assert '"kills": 4' in capsys.readouterr().out
 
 
 def test_what_was_lost_is_told():
@@ -37,7 +37,7 @@ def test_steps_are_the_same_for_the_same_number():
 
 
 def test_a_store_with_faults_is_an_error(tmp_path, monkeypatch):
-    def lossy(place, kind, first, after_s, target):
+    def lossy(place, kind, first, after_s, target, searches):
         return 2  # steps are claimed that nobody did
 
     monkeypatch.setattr(faults, "_killed", lossy)

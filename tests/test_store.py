@@ -119,6 +119,24 @@ def scanned(tmp_path_factory, new_uri):
     return store, entries
 
 
+def test_filters_and_facets_go_by_what_is_paid(store):
+    """The sale price, where there is one: of a variant group the variant that meets it is the hit."""
+    prices = {"a": (30.0, None), "b": (90.0, 25.0), "c": (20.0, 60.0), "d": (None, 10.0), "e": (None, None)}
+    store.upsert([make_entry(name, unit(1), price=price, sale_price=sale) for name, (price, sale) in prices.items()])
+    store.upsert([make_entry(f"v{i}", unit(0, 1), group_id="g", price=50.0, sale_price=40.0 * i) for i in (1, 2)])
+
+    def found(where):
+        return ids(store.search(unit(1)[None], 5, ["top"], parse_where([where]))[0])
+
+    assert found("price<=30")[:3] == ["a", "b", "d"] and found("price=90") == [] and "e" in found("price!=1")
+    assert found("price>=60") == ["c", "v2"]
+    (hit, *_) = store.search(unit(0, 1)[None], 5, ["top"], parse_where(["price=40"]))[0]
+    assert (hit.product_id, hit.variants, hit.product.price, hit.product.sale_price) == ("v1", 1, 50.0, 40.0)
+    (facet,) = store.facets("top", Filter(), ["price"])
+    assert sum(value.count for value in facet.values) == 6  # e has no price, the group is in two bands
+    assert all((value.high or 0) <= 90 for value in facet.values)
+
+
 def test_a_hit_says_which_image_and_where_on_it(store):
     store.upsert([make_entry("a", unit(0, 1), unit(1, 0), colours=(Colour("red", 0.75),), title="Shirt", price=9.5)])
     (hit,) = store.search(unit(1, 0)[None], 5, ["top"])[0]

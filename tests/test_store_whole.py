@@ -10,6 +10,8 @@ import pytest
 from test_store import MODEL, ids, make_entry, random_entries, unit
 
 from twinset.errors import StoreError
+from twinset.server.events import Event, EventLog
+from twinset.server.keys import KeyFile
 from twinset.store import Key, open_store, parse_where, views
 from twinset.store.check import check_store
 from twinset.store.copy import backup, copy_store, copy_to, restore
@@ -241,3 +243,31 @@ def test_stores_are_copied_checked_and_kept_safe_by_command(run, tmp_path):
     assert ran.code == 1 and "1 problems" in ran.stdout and "other-1" in ran.stderr
     assert run("store", "restore", "a", "--store", "d").code == 1 and run("store", "copy", "nothing", "d").code == 1
     assert json.loads(run("store", "check", "--store", "c", "--json").stdout)["problems"]
+
+
+def test_a_backup_holds_the_services_folder(run, tmp_path):
+    open_store(tmp_path / "a", MODEL, create=True).upsert(random_entries(6))
+    state = tmp_path / "a" / "service"
+    keys = KeyFile(state / "keys.json")
+    _, key = keys.add("default", "admin")
+    events = EventLog(state / "events.sqlite")  # open, as in a service that runs
+    events.add([Event("click", "p1", "default")])
+    (state / "jobs").mkdir()
+    for name in ("jobs/20260101000000-0123456789ab.json", "audit.jsonl", "write.lock", "jobs/lock"):
+        (state / name).write_text(name)
+    done = run("store", "backup", "safe", "--store", "a", "--json").json
+    assert done == {"products": 6, "written": 6, "removed": 0, "service_files": 4}
+    assert run("store", "backup", "safe", "--store", "a", "--json").json["service_files"] == 1  # the events alone
+    events.close()
+
+    assert "4 files of the service" in run("store", "restore", "safe", "--store", "b").stdout
+    assert KeyFile(tmp_path / "b" / "service" / "keys.json").find(key) is not None
+    again = EventLog(tmp_path / "b" / "service" / "events.sqlite")
+    assert [row["product_id"] for row in again.read("SELECT * FROM events")] == ["p1"]
+    again.close()
+    assert not list((tmp_path / "b" / "service").rglob("*lock"))
+    assert run("store", "restore", "safe", "--store", "c", "--state", "elsewhere").code == 0
+    assert (tmp_path / "elsewhere" / "keys.json").exists() and not (tmp_path / "c" / "service").exists()
+    assert open_store(tmp_path / "c").count() == 6
+    run("store", "backup", "bare", "--store", "c", "--state", "nothing")
+    assert not (tmp_path / "bare" / "service").exists()

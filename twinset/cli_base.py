@@ -167,6 +167,13 @@ store_option = click.option(
     show_default=True,
     help="The store: a folder, or a Milvus server as http://host:19530.",
 )
+state_option = click.option(
+    "--state",
+    envvar="TWINSET_STATE",
+    show_envvar=True,
+    default="",
+    help="Folder of keys, events and jobs.  [default: service/ in the store's folder]",
+)
 model_option = click.option(
     "--model", default="default", show_default=True, help="Weights: a name that `twinset models` lists, or a folder."
 )

@@ -212,7 +212,7 @@ def bench_store(items: int, store: str | None, seed: int, no_faiss: bool) -> Non
 @click.option("--store", help="Where to make a store, Milvus for one; it stays. [default: a directory that is removed]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the moments.")
 def bench_faults(kills: int, store: str | None, seed: int) -> None:
-    """Kill imports, tidying and copies at random moments: nothing acknowledged may be lost.
+    """Kill imports, tidying, copies and roll-outs at random moments: nothing acknowledged may be lost or mixed.
 
     Example: twinset bench faults --kills 50
     """

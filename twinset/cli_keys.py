@@ -6,18 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import json_option, options, print_json, store_option
+from twinset.cli_base import json_option, options, print_json, state_option, store_option
 
 if TYPE_CHECKING:
     from twinset.server.keys import Key, KeyFile
-
-state_option = click.option(
-    "--state",
-    envvar="TWINSET_STATE",
-    show_envvar=True,
-    default="",
-    help="Folder of keys, events and jobs.  [default: service/ in the store's folder]",
-)
 
 
 @click.group()

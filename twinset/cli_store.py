@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import json_option, options, print_json, report_error, store_option
+from twinset.cli_base import json_option, options, print_json, report_error, state_option, store_option
 
 if TYPE_CHECKING:
     from twinset.store.base import Store
@@ -66,35 +66,45 @@ def check(store: str, as_json: bool) -> None:
 
 @store_group.command("backup")
 @folder_argument
-@options(store_option, json_option)
-def backup(folder: Path, store: str, as_json: bool) -> None:
-    """Copy a store into a directory; the same directory again gets what changed since.
+@options(store_option, state_option, json_option)
+def backup(folder: Path, store: str, state: str, as_json: bool) -> None:
+    """Copy a store into a directory, with the service's folder; the same directory again gets what changed since.
 
     Example: twinset store backup /backups/shop --store http://localhost:19530
     """
+    from twinset.server.backup import FOLDER, copy_state
     from twinset.store import open_store
     from twinset.store.copy import backup as back_up
 
     opened = open_store(store)
     with _told(opened, "backing up") as told:
         report = back_up(opened, folder, told)
-    _show(report, f"{store} to {folder}", as_json)
+    files = copy_state(_state_folder(store, state), folder / FOLDER)
+    _show(report, f"{store} to {folder}", as_json, files)
 
 
 @store_group.command("restore")
 @folder_argument
-@options(store_option, remove_option, json_option)
-def restore(folder: Path, store: str, remove: bool, as_json: bool) -> None:
-    """Copy a backup to a store of either kind, made if there is none.
+@options(store_option, state_option, remove_option, json_option)
+def restore(folder: Path, store: str, state: str, remove: bool, as_json: bool) -> None:
+    """Copy a backup to a store of either kind, made if there is none, and the service's folder; stop the service first.
 
     Example: twinset store restore /backups/shop --store shop
     """
+    from twinset.server.backup import FOLDER, copy_state
     from twinset.store import open_store
     from twinset.store.copy import restore as put_back
 
     with _told(open_store(folder), "restoring") as told:
         report = put_back(folder, store, remove, told)
-    _show(report, f"{folder} to {store}", as_json)
+    files = copy_state(folder / FOLDER, _state_folder(store, state))
+    _show(report, f"{folder} to {store}", as_json, files)
+
+
+def _state_folder(store: str, state: str) -> Path:
+    from twinset.server.settings import ServerSettings, state_folder
+
+    return state_folder(ServerSettings(state=state), store)
 
 
 @contextmanager
@@ -106,8 +116,11 @@ def _told(source: "Store", what: str) -> "Iterator[Told]":
         yield progress.advance
 
 
-def _show(report: "CopyReport", what: str, as_json: bool) -> None:
+def _show(report: "CopyReport", what: str, as_json: bool, files: int | None = None) -> None:
     if as_json:
-        print_json({"products": report.products, "written": report.written, "removed": report.removed})
+        about = {"products": report.products, "written": report.written, "removed": report.removed}
+        print_json(about if files is None else about | {"service_files": files})
     else:
-        click.echo(f"{what}: {report.products:,} products, {report.written:,} written, {report.removed:,} removed")
+        more = "" if files is None else f"; {files:,} files of the service"
+        counts = f"{report.products:,} products, {report.written:,} written, {report.removed:,} removed"
+        click.echo(f"{what}: {counts}{more}")

@@ -115,8 +115,7 @@ def cheaper_products(
     if price is None:
         return []
     size = max(k, min(MOST, SPARE * k))
-    # Reductions are not the store's to filter by: of what is listed dearer, the most alike are looked through.
-    found = _nearest(entry, store, size, [*where, f"price<{price}"]) + _nearest(entry, store, size, where)
+    found = _nearest(entry, store, size, [*where, f"price<{price}"])
     cheaper = [hit for hit in found if _is_cheaper(hit.product, price, entry.product.currency)]
     best: dict[tuple[str, bool, str], Hit] = {}
     for hit in sorted(cheaper, key=lambda hit: (-hit.score - hit.moved, hit.product_id)):

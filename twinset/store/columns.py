@@ -41,7 +41,7 @@ def search_columns(rows: pa.Table) -> pa.Table:
     columns: dict[str, Any] = {
         "product": product,
         "group": _groups(rows, product),
-        "price": pc.fill_null(rows["price"], float("nan")),
+        "price": pc.fill_null(pc.coalesce(rows["sale_price"], rows["price"]), float("nan")),  # what is paid
         "in_stock": pc.fill_null(rows["in_stock"], True).cast(pa.uint8()),
         "category": rows["item_category"].dictionary_encode(),
         "colour": colours,

@@ -68,7 +68,7 @@ def schema(client: Any, description: str, dim: int = DIM) -> Any:
     made.add_field("image_no", DataType.INT64)
     made.add_field("lead", DataType.BOOL)  # true for one row of each product
     made.add_field("item_category", DataType.VARCHAR, max_length=256)
-    made.add_field("price", DataType.DOUBLE)  # NaN for none
+    made.add_field("price", DataType.DOUBLE)  # what is paid: the sale price, if there is one; NaN for none
     made.add_field("in_stock", DataType.BOOL)
     made.add_field(
         "colours", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=MOST_COLOURS, max_length=64
@@ -133,7 +133,7 @@ def milvus_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
                 **{name: row[name] for name in FINGERPRINT_FIELDS},
                 "lead": row["image_no"] == leads[key],
                 "item_category": row["item_category"] or NO_CATEGORY,
-                "price": math.nan if row["price"] is None else float(row["price"]),
+                "price": _paid(row),
                 "in_stock": row["in_stock"],
                 "colours": _main_colours(row["colours"], row["colour_shares"])[:MOST_COLOURS],
                 "labels": [label(name, value) for name, value in labels.items()],
@@ -230,6 +230,11 @@ def _main_colours(names: Sequence[str], shares: Sequence[float]) -> list[str]:
 def _numbers(tags: Mapping[str, str]) -> dict[str, float]:
     numbers = {label(TAGS + name): to_number(value) for name, value in tags.items()}
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+
+def _paid(row: Mapping[str, Any]) -> float:
+    price = row["price"] if row["sale_price"] is None else row["sale_price"]
+    return math.nan if price is None else float(price)
 
 
 def _packed(value: Mapping[str, Any]) -> str | None:

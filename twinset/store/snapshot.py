@@ -21,7 +21,7 @@ from twinset.store.columns import search_columns
 from twinset.store.nearest import Vectors, encode
 from twinset.store.part import ROW_ID, STORED, Part, sorted_rows, vectors_of
 
-SNAPSHOT_FORMAT = 2  # another one is not read, but written anew
+SNAPSHOT_FORMAT = 3  # another one is not read, but written anew
 FOLDER = "search"  # beside the table
 _ABOUT = "about.json"
 _BATCH = 16384  # vectors read at once
