@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,16 @@ def detect(paths: Sequence[str], min_score: float | None, as_json: bool, model: 
 @click.option(
     "--allow-private", is_flag=True, help="Fetch images from private addresses too: only for a feed you trust."
 )
+@click.option(
+    "--ray", "address", metavar="ADDRESS", help="Describe on this Ray cluster: auto, HOST:6379, ray://HOST:10001."
+)
 @options(store_option, store_model_option, threads_option, json_option)
 def index(
     feed: Path,
     strict: bool,
     mapping: Sequence[str],
     allow_private: bool,
+    address: str | None,
     store: str,
     model: str | None,
     threads: int | None,
@@ -122,13 +127,14 @@ def index(
     from twinset.indexing import index_feed
     from twinset.models import load_models
     from twinset.shop import model_for
+    from twinset.spread import LoadNamed, index_spread
 
     rename = dict(_pair(entry) for entry in mapping)
-    models = load_models(model or model_for(store), threads)
+    name = model or model_for(store)
+    models = load_models(name, threads)
+    run = partial(index_spread, load=LoadNamed(name), address=address) if address else index_feed
     with terminal_progress("indexing") as progress:
-        report = index_feed(
-            feed, store, models, rename=rename, strict=strict, progress=progress, allow_private=allow_private
-        )
+        report = run(feed, store, models, rename=rename, strict=strict, progress=progress, allow_private=allow_private)
     for word, count in report.unknown_types.items():
         click.echo(
             f"{feed}: unknown type {word!r} of {count} products: the detector decides on their category", err=True

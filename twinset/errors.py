@@ -13,6 +13,7 @@ TwinsetError
       ModelMismatch     a store filled with another model's vectors
       StoreMoved        another generation of the store is in use by now: open it anew
     ModelError          weights that are missing or damaged
+    ClusterError        a Ray cluster that can't be reached or gives up
   MissingExtra          an optional dependency is not installed (exit code 1)
 
 Every message is one line that says what was expected, what was found and what to do next.
@@ -73,6 +74,10 @@ class StoreMoved(StoreError):
 
 class ModelError(DataError):
     """Weights that are missing or damaged."""
+
+
+class ClusterError(DataError):
+    """A Ray cluster that can't be reached or gives up."""
 
 
 class MissingExtra(TwinsetError):

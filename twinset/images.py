@@ -201,7 +201,7 @@ def _to_rgb(picture: "PillowImage") -> Image:
         layer = picture.convert("RGBA")
         picture = Pillow.new("RGBA", layer.size, "white")
         picture.alpha_composite(layer)
-    return np.array(picture.convert("RGB"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def _upright(image: Image, orientation: int) -> Image:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from twinset.data.feed import FailedRow, Feed, read_feed
 from twinset.errors import DataError, FeedError
 from twinset.pipeline import Content, Job, NoProgress, Progress, Shot, Wanted, Writer, content_of, read_ahead, shoot
-from twinset.store import Fingerprint, Key, Store, open_store
+from twinset.store import Entry, Fingerprint, Key, Store, open_store
 from twinset.store.beside import folder_beside
 from twinset.types import Product
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 REPORT = "index-report.json"  # beside the store
 FETCHED = "fetched"  # bodies that came with an ETag
+Get = Callable[[Key], Entry]  # what a store has of a product
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,9 @@ def index_rows(
     failed = list(rows.failed)
     writer.progress.start(len(rows.products))
     try:
-        for job in _read(rows, store, allow_private):
+        numbered = zip(rows.products, rows.lines, strict=True)
+        cache = folder_beside(store.uri) / FETCHED
+        for job in read_rows(numbered, store.fingerprints(), _getter(store), cache, allow_private):
             if job.problem and strict:
                 raise FeedError(f"{rows.path}:{job.line}: product {job.product.product_id}: {job.problem}")
             if job.problem:
@@ -141,16 +144,24 @@ def write_report(file: Path, feed: Path, report: "IndexReport | SyncReport") -> 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _read(feed: Feed, store: Store, allow_private: bool) -> Iterator[Job]:
-    """Yield the feed's rows in order with their images read, a few of them ahead of the caller."""
-    stored = store.fingerprints()
+def read_rows(
+    rows: Iterable[tuple[Product, int]], stored: Mapping[Key, Fingerprint], get: Get, cache: Path, allow_private: bool
+) -> Iterator[Job]:
+    """Yield rows, (product, line), in order with their images read, a few of them ahead of the caller.
+
+    `stored` and `get` say what the store has of them; `cache` is a folder for bodies that came with an ETag.
+    """
     return read_ahead(
-        zip(feed.products, feed.lines, strict=True),
+        rows,
         lambda row: Wanted(row[0], row[0].images),
-        lambda row, sources: _prepare(*row, sources, stored, store),
-        folder_beside(store.uri) / FETCHED,
+        lambda row, sources: _prepare(*row, sources, stored, get),
+        cache,
         allow_private,
     )
+
+
+def _getter(store: Store) -> Get:
+    return lambda key: store.get(key.product_id, key.shop)
 
 
 def _prepare(
@@ -158,17 +169,18 @@ def _prepare(
     line: int,
     sources: Sequence[Path | Content],
     stored: Mapping[Key, Fingerprint],
-    store: Store,
+    get: Get,
 ) -> Job:
     """Return a row with its images read, and decoded where they are new."""
     job = Job(product, line, _hash_row(product))
-    before = stored.get(Key(product.shop, product.product_id))
+    key = Key(product.shop, product.product_id)
+    before = stored.get(key)
     contents = [content_of(source) for source in sources]
     hashes = {no: _hash(data) for no, data in enumerate(contents) if isinstance(data, bytes)}
     if before == Fingerprint(job.row_hash, hashes):
         job.changed = False
         return job
-    known = _known_shots(product, store) if before else {}
+    known = _known_shots(product, get(key)) if before else {}
     for image_no, (image, content) in enumerate(zip(product.images, contents, strict=True)):
         try:
             shot = _shot(product, image, content, known)
@@ -189,9 +201,8 @@ def _shot(product: Product, image: str, content: Content, known: Mapping[str, Sh
     return known[image_hash] if image_hash in known else shoot(product, image, content, image_hash)
 
 
-def _known_shots(product: Product, store: Store) -> dict[str, Shot]:
+def _known_shots(product: Product, entry: Entry) -> dict[str, Shot]:
     """Return what the store has of a product's images, by where they are and by the hash of their bytes."""
-    entry = store.get(product.product_id, product.shop)
     old = entry.product
     if (old.category, old.category_given) != (product.category, product.category_given):
         return {}  # another item of the image may be the product now

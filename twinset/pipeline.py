@@ -19,7 +19,7 @@ from twinset.errors import DataError
 from twinset.fetch import fetch_all
 from twinset.images import decode_image, read_image_bytes
 from twinset.runtime import cpu_threads
-from twinset.store import Entry, Store
+from twinset.store import Entry
 from twinset.types import Box, Detections, Image, Item, Product
 
 if TYPE_CHECKING:
@@ -46,6 +46,14 @@ class Progress(Protocol):
 
     def advance(self, count: int = 1) -> None:
         """`count` more products are done: safe on disk, unchanged, or failed."""
+        ...
+
+
+class Sink(Protocol):
+    """Where products go: a store, or what is to go into one."""
+
+    def upsert(self, entries: Sequence[Entry]) -> None:
+        """Take products, in the place of what was there of them."""
         ...
 
 
@@ -137,7 +145,7 @@ def _look(product: Product, shot: Shot) -> tuple[object, ...]:
 class Writer:
     """Gathers images into batches for the model, and products into commits for the store."""
 
-    def __init__(self, store: Store, models: "Models", progress: Progress) -> None:
+    def __init__(self, store: Sink, models: "Models", progress: Progress) -> None:
         self.store, self.models, self.progress = store, models, progress
         self.unchanged = self.stored = 0
         self._batch: list[Job] = []  # to be described
