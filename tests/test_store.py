@@ -389,7 +389,7 @@ def test_a_store_of_another_model_is_refused(store, uri):
 
 
 def test_a_store_of_a_newer_format_is_refused(uri, monkeypatch):
-    for module in ("lance", "milvus_shelf"):
+    for module in ("lance_shelf", "milvus_shelf"):
         monkeypatch.setattr(f"twinset.store.{module}.FORMAT", 2)
     open_store(uri, MODEL, create=True)
     monkeypatch.undo()

@@ -165,7 +165,7 @@ store_option = click.option(
     show_envvar=True,
     default="twinset-store",
     show_default=True,
-    help="The store: a folder, or a Milvus server as http://host:19530.",
+    help="The store: a folder, s3://bucket/shop, or a Milvus server as http://host:19530.",
 )
 state_option = click.option(
     "--state",

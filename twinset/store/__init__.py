@@ -8,6 +8,7 @@ from twinset.store.filters import Filter
 from twinset.store.generations import Shelf, open_in_use
 from twinset.store.where import parse_where
 
+SCHEMES = ("s3", "gs", "az", "file")  # object storage that LanceDB knows
 __all__ = ["DIM", "Entry", "Filter", "Fingerprint", "Key", "Shelf", "Store", "open_shelf", "open_store", "parse_where"]
 
 
@@ -27,8 +28,12 @@ def open_shelf(uri: str | Path) -> Shelf:
         from twinset.store.milvus_shelf import MilvusShelf
 
         return MilvusShelf(str(uri))
-    from twinset.store.lance import LanceShelf
+    from twinset.store.lance_shelf import LanceShelf
 
-    if "://" in str(uri):
-        raise StoreError(f"store {uri}: expected a directory, found a URL; give a path on this machine")
-    return LanceShelf(Path(uri))
+    scheme, colon, _ = str(uri).partition("://")
+    if colon and scheme not in SCHEMES:
+        raise StoreError(
+            f"store {uri}: expected a directory, {', '.join(f'{name}://' for name in SCHEMES)} or http://, "
+            f"found {scheme}://; check --store"
+        )
+    return LanceShelf(str(uri) if colon else str(Path(uri)))

@@ -13,8 +13,8 @@ class Notes:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
 
-    def read(self, name: str) -> str | None:
-        """Return a note, None if there is none."""
+    def read(self, name: str, newest: bool = True) -> str | None:
+        """Return a note as it is, None if there is none."""
         file = self._file(name)
         return file.read_text(encoding="utf-8") if file.exists() else None
 
