@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import socket
 import threading
@@ -27,6 +28,7 @@ from twinset.types import Product
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine fails no test
 settings.load_profile("unhurried")
+os.environ["TWINSET_RUNTIME"] = "onnxruntime"  # the same wherever tests run; test_runtime.py asks for each
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +86,7 @@ def fake_models(monkeypatch: pytest.MonkeyPatch) -> FakeModels:
     """The model that every command loads in this test."""
     models = FakeModels()
     monkeypatch.setattr("twinset.models.load_models", lambda name="default", threads=None: models)
+    monkeypatch.setattr("twinset.models.load_finder", lambda name="default", threads=None: (models, models.taxonomy))
     return models
 
 

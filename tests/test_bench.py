@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from fakes import draw_street, save_image
 
 from twinset.bench import detector, encoder, generated, references, search, store
+from twinset.bench.graph import open_network, random_weights
+from twinset.bench.ssdlite import build_ssdlite
 from twinset.bench.timing import machine, percentiles, time_ms
-from twinset.bench.yardstick import VitSize, build_vit, open_vit, random_weights
+from twinset.bench.yardstick import VitSize, build_vit
 from twinset.describe.encoder import Encoder, EncoderConfig
 from twinset.detect.detector import Detector, DetectorConfig
 from twinset.errors import DataError
@@ -61,7 +64,7 @@ def test_the_yardstick_computes_what_torch_computes():
         with torch.no_grad():
             x = layer(x)
     x = torch.nn.functional.layer_norm(x, (24,), given["norm.scale"], given["norm.bias"])
-    np.testing.assert_allclose(open_vit(vit, weights)(pixels)[0, 0], x[0, 0].numpy(), atol=2e-4)
+    np.testing.assert_allclose(open_network(vit, weights, 2)(pixels)[0][0, 0], x[0, 0].numpy(), atol=2e-4)
 
 
 def test_the_yardstick_is_valid_onnx():
@@ -80,6 +83,20 @@ def test_the_yardsticks_weights_are_the_same_every_time():
     assert (first["0.norm1.scale"] == 1).all()
     assert (first["0.norm1.bias"] == 0).all()
     assert np.std(first["0.widen.weight"]) == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_other_small_detector_has_the_parameters_of_torchvisions():
+    weights = build_ssdlite(classes=91).weights
+    count = sum(math.prod(shape) for shape in weights.values())
+    norms = sum(math.prod(shape) for name, shape in weights.items() if name.endswith(".norm"))  # scales are folded
+    assert count + norms == 3_440_060  # ssdlite320_mobilenet_v3_large
+
+
+def test_the_other_small_detector_runs():
+    network = build_ssdlite()
+    scores, offsets = open_network(network, random_weights(network), 1)(np.zeros((1, 3, 320, 320), np.float32))
+    assert scores.shape == (1, 3234, 14) and offsets.shape == (1, 3234, 4)
+    assert scores.sum(2) == pytest.approx(np.ones((1, 3234)), abs=1e-4)
 
 
 # --- timing -----------------------------------------------------------------------------------------------------------
@@ -118,18 +135,30 @@ def nothing_found(pixels: np.ndarray) -> list[np.ndarray]:
     return [np.ones((count, points, 4), np.float32), np.zeros((count, points, 2), np.float32)]
 
 
-def test_detector_is_timed_by_input_size(monkeypatch, capsys):
-    found = Detector(nothing_found, DetectorConfig(("top", "bag"), input_area=288 * 192))
-    monkeypatch.setattr(detector, "load_models", lambda name, threads: SimpleNamespace(detector=found))
-    detector.run("default", 2, repeats=3)
+def test_detector_is_timed_by_input_size_runtime_and_threads(monkeypatch, capsys):
+    opened = []
+
+    def load(folder: Path, threads: int, runtime: str) -> Detector:
+        opened.append((runtime, threads))
+        return Detector(nothing_found, DetectorConfig(("top", "bag"), input_area=288 * 192))
+
+    monkeypatch.setattr(detector, "find_detector", lambda name: Path(name))
+    monkeypatch.setattr(detector, "load_detector", load)
+    monkeypatch.setattr(detector, "runtimes", lambda: ["onnxruntime", "openvino"])
+    monkeypatch.setattr(detector, "open_ssdlite", lambda threads: lambda: None)
+    detector.run("default", (1, 2), repeats=3)
     data = last_line(capsys)
-    assert (data["benchmark"], data["threads"], data["photo"]) == ("detector", 2, "400x600")
-    assert [row["note"] for row in data["rows"]].count("the model's") == 1
-    assert len(data["rows"]) == len(detector.AREAS) + 1
-    for row in data["rows"]:
+    assert (data["benchmark"], data["threads"], data["photo"]) == ("detector", [1, 2], "400x600")
+    assert opened == [(runtime, threads) for runtime in ("onnxruntime", "openvino") for threads in (1, 2)]
+    ours = [row for row in data["rows"] if row["network"] == "default"]
+    assert len(ours) == 4 * (len(detector.AREAS) + 1)
+    assert [row["note"] for row in ours].count("the model's size") == 4
+    for row in ours:
         assert 0 < row["p50_ms"] <= row["p95_ms"]
         assert row["of_yardstick"] == pytest.approx(row["p50_ms"] / 100)
         assert row["map_50"] is None  # no photos were given
+    others = [(row["network"], row["threads"]) for row in data["rows"][len(ours) :]]
+    assert others == [("SSDLite-MobileNetV3 size", 1), ("SSDLite-MobileNetV3 size", 2), ("ViT-B/16 size", 2)]
 
 
 def test_encoder_is_timed_by_batch(monkeypatch, capsys):

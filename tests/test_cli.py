@@ -13,7 +13,7 @@ from conftest import is_one_error_line, write_feed
 from fakes import FakeModels, draw_product, draw_street, save_image
 
 from twinset import cli_progress
-from twinset.cli_train import _changed
+from twinset.cli_train import changed_settings
 from twinset.errors import UsageError
 
 TESTS = Path(__file__).parent
@@ -268,7 +268,7 @@ class Settings:
 
 
 def test_flags_and_set_change_settings():
-    changed = _changed(Settings(), {"epochs": 3}, ["rate=1", "backbone=lite2", 'loss={"topk": 13}'])
+    changed = changed_settings(Settings(), {"epochs": 3}, ["rate=1", "backbone=lite2", 'loss={"topk": 13}'])
     assert changed == Settings(3, 1.0, "lite2", Inner(13))
     assert type(changed.rate) is float
 
@@ -276,7 +276,7 @@ def test_flags_and_set_change_settings():
 @pytest.mark.parametrize("change", ["bogus=1", "epochs=many", "epochs=1.5", "epochs", 'loss={"bogus": 1}', "loss=3"])
 def test_a_setting_that_cannot_be_is_named(change):
     with pytest.raises(UsageError, match=f"--set.*{change.partition('=')[0]}"):
-        _changed(Settings(), {}, [change])
+        changed_settings(Settings(), {}, [change])
 
 
 def test_the_flags_of_training_are_settings_of_both():

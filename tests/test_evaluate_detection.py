@@ -7,8 +7,9 @@ import pytest
 from fakes import FakeModels, draw_street, save_image
 
 from twinset.data.labelled import Labelled, LabelledImage
-from twinset.errors import UsageError
+from twinset.errors import DataError, UsageError
 from twinset.evaluate.detection import NOTHING, DetectionFigures, detection_figures, evaluate_detector
+from twinset.evaluate.report_detection import differences, read_report
 from twinset.types import Detections
 
 pytest.importorskip("faster_coco_eval")
@@ -186,3 +187,48 @@ def test_figures_by_name_are_plain_json(tmp_path):
     assert data["map_50"] == 1
     assert data["n"] == 1
     assert data["per_category"]["top"] == {"n": 1, "map_50": 1, "map_50_95": 1, "precision": 1, "recall": 1}
+
+
+def test_small_medium_and_large_boxes_are_told_apart():
+    small, medium = (10, 10, 30, 30), (10, 60, 60, 110)
+    figures = figures_of(photo(("top", small), ("top", medium)), detections(("top", 0.9, medium)))
+    assert figures.by_size == {"small": 0, "medium": pytest.approx(1), "large": None}
+    assert figures_of(photo(("top", small)), detections()).by_size == {"small": 0, "medium": None, "large": None}
+
+
+def test_calibration_compares_scores_with_how_often_they_are_right():
+    figures = figures_of(photo(("top", A)), detections(("top", 0.92, A), ("top", 0.98, C), ("top", 0.31, B)))
+    assert figures.calibration is not None
+    low, high = figures.calibration.bins
+    assert (low.n, low.right, high.n, high.right) == (1, 0, 2, 0.5)
+    assert high.score == pytest.approx(0.95)
+    assert figures.calibration.ece == pytest.approx((1 * 0.31 + 2 * 0.45) / 3)
+    assert figures_of(photo(("top", A)), detections()).calibration is None
+
+
+def test_an_interval_holds_the_mean_and_is_the_same_every_time():
+    images = [photo(("top", A)) for _ in range(12)]
+    found = [detections(("top", 0.9, A)) if i % 2 else detections() for i in range(12)]
+    first, again = (detection_figures(images, found, CATEGORIES, 0.3, rounds=40) for _ in range(2))
+    low, high = first.intervals["map_50"]
+    assert low < first.map_50 < high
+    assert first.intervals == again.intervals and set(first.intervals) == {"map_50", "map_50_many"}
+    assert detection_figures(images, found, CATEGORIES, 0.3).intervals == {}
+
+
+def test_two_reports_are_compared():
+    now = figures_of(photo(("top", A), ("bag", B)), detections(("top", 0.9, A), ("bag", 0.8, B))).as_json()
+    before = figures_of(photo(("top", A), ("hat", B)), detections(("top", 0.9, A))).as_json()
+    assert differences(now, before) == {
+        "map_50": pytest.approx(0.5),
+        "map_50_95": pytest.approx(0.5),
+        "precision": 0,
+        "recall": 0.5,
+        "map_50 top": 0,
+    }
+
+
+def test_what_is_no_report_is_named(tmp_path):
+    (tmp_path / "other.json").write_text('{"recall": 1}')
+    with pytest.raises(DataError, match=r"other\.json: expected figures of .*, found no map_50"):
+        read_report(tmp_path / "other.json")

@@ -13,6 +13,7 @@ from twinset.errors import DataError
 from twinset.evaluate import report
 from twinset.evaluate.detection import DetectionFigures, evaluate_detector
 from twinset.evaluate.packshots import evaluate_packshots
+from twinset.evaluate.report_detection import detection_table, write_detection
 from twinset.evaluate.retrieval import evaluate_retrieval
 from twinset.taxonomy import default_taxonomy
 
@@ -36,7 +37,7 @@ def without_fetches(page: str) -> bool:
 
 
 def test_detection_report_shows_the_photo_with_its_failures(detection, tmp_path):
-    report.write_detection(tmp_path / "report.html", detection, ("top", "bag", "hat"))
+    write_detection(tmp_path / "report.html", {"coco": detection})
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 1
     assert "a &lt;b&gt; photo.png" in page
@@ -45,7 +46,7 @@ def test_detection_report_shows_the_photo_with_its_failures(detection, tmp_path)
 
 
 def test_detection_table_ends_with_the_means(detection):
-    header, rows = report.detection_table(detection)
+    header, rows = detection_table(detection)
     assert all(len(row) == len(header) for row in rows)
     assert rows[0] == ("top", 1, 1, 1, 1, 1)
     assert rows[1] == ("hat", 1, 0, 0, "–", 0)
@@ -91,4 +92,4 @@ def test_retrieval_report_shows_queries_before_their_hits(tmp_path):
 
 def test_a_report_that_cannot_be_written_says_so(detection, tmp_path):
     with pytest.raises(DataError, match="expected a file that can be written"):
-        report.write_detection(tmp_path / "no" / "folder.html", detection, ("top", "bag", "hat"))
+        write_detection(tmp_path / "no" / "folder.html", {"coco": detection})

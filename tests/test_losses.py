@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from twinset.detect.losses import LossSettings, assign, detection_loss
+from twinset.detect.losses import LossSettings, Targets, assign, detection_loss
 from twinset.detect.network import BINS, make_points
 
 SETTINGS = LossSettings()
@@ -43,9 +43,8 @@ def loss_gradient(labelled: list[float], ignored: torch.Tensor) -> torch.Tensor:
     points, strides = make_points(64, 64)
     logits = torch.zeros(1, len(points), 2, requires_grad=True)
     distances = torch.zeros(1, len(points), 4 * BINS, requires_grad=True)
-    loss, _ = detection_loss(
-        logits, distances, points, strides, square(40, 32), FIRST, YES, torch.tensor([labelled]), SETTINGS, ignored
-    )
+    targets = Targets(square(40, 32), FIRST, YES, ignored, torch.tensor([labelled]))
+    loss, _ = detection_loss(logits, distances, points, strides, targets, SETTINGS)
     loss.backward()
     assert logits.grad is not None
     return logits.grad[0]

@@ -27,12 +27,12 @@ from twinset.describe.train import (
     train_encoder,
 )
 from twinset.detect.augment import AugmentSettings, make_batch
+from twinset.detect.build import build_net, take_over
 from twinset.detect.detector import DetectorConfig, load_detector, points_of
 from twinset.detect.network import make_points
 from twinset.detect.samples import Sample, drawn_samples
 from twinset.detect.train import (
     TrainSettings,
-    build_net,
     canvas_wh,
     find_boxes,
     repeat_factors,
@@ -75,7 +75,7 @@ def test_training_writes_weights_settings_and_a_line_an_epoch(trained: Path) -> 
 
 def test_exported_detector_finds_what_torch_finds_at_other_sizes(trained: Path) -> None:
     # weights are rounded to fp16 as they are exported, so the network is read back from the file
-    net = build_net(TINY, len(CATEGORIES), trained / "detector.onnx").eval()
+    net = build_net(TINY, CATEGORIES, trained / "detector.onnx").eval()
     exported = load_detector(trained, threads=1)
     in_torch = torch_detector(net, exported.config)
     rng = np.random.default_rng(0)
@@ -98,12 +98,37 @@ def test_checkpoint_of_other_settings_is_refused(trained: Path, samples: list[Sa
         train_detector(dataclasses.replace(TINY, epochs=3), samples, CATEGORIES[:5], trained)
 
 
-def test_weights_of_an_exported_detector_start_another_training(trained: Path) -> None:
-    net = build_net(TINY, 3, trained / "detector.onnx")  # fewer categories: all but the classifier fits
-    stored = build_net(TINY, len(CATEGORIES), trained / "detector.onnx")
+@pytest.mark.parametrize(
+    "categories",
+    [
+        pytest.param(("bag", "top", "skirt"), id="fewer, in another order"),
+        pytest.param((*CATEGORIES, "watch"), id="one more"),
+    ],
+)
+def test_categories_known_to_both_keep_their_weights_by_name(trained: Path, categories: tuple[str, ...]) -> None:
+    stored = build_net(TINY, CATEGORIES, trained / "detector.onnx").state_dict()
+    net = build_net(TINY, categories, trained / "detector.onnx").state_dict()
 
-    assert torch.equal(net.head.regress[0].weight, stored.head.regress[0].weight)
-    assert net.head.classify[0].weight.shape[0] == 3
+    assert torch.equal(net["head.regress.0.weight"], stored["head.regress.0.weight"])
+    for level in range(3):
+        for part in ("weight", "bias"):
+            name = f"head.classify.{level}.{part}"
+            rows = [CATEGORIES.index(c) for c in categories if c in CATEGORIES]
+            kept = [i for i, c in enumerate(categories) if c in CATEGORIES]
+            assert torch.equal(net[name][kept], stored[name][rows])
+
+
+def test_each_anchors_classes_are_taken_over() -> None:
+    stored = torch.arange(6.0)  # two anchors of (top, bag, hat)
+
+    taken = take_over(torch.full((4,), -1.0), ("hat", "watch"), stored, ("top", "bag", "hat"))
+
+    assert taken.tolist() == [2, -1, 5, -1]
+
+
+def test_weights_of_another_backbone_are_refused(trained: Path) -> None:
+    with pytest.raises(DataError, match=r"expected a lite2 detector's weights with the anchor-free head, found no "):
+        build_net(dataclasses.replace(TINY, backbone="lite2"), CATEGORIES, trained / "detector.onnx")
 
 
 def test_points_of_serving_and_of_training_are_the_same() -> None:

@@ -35,9 +35,12 @@ from twinset.cli_base import (
     threads_option,
     where_option,
 )
+from twinset.cli_bench import bench_commands
 from twinset.cli_config import config, read_config, serve_options
 from twinset.cli_data import data
+from twinset.cli_detector import train_detector_command
 from twinset.cli_evaluate import bench, evaluate
+from twinset.cli_evaluate_detector import evaluate_detector_command
 from twinset.cli_evaluate_items import add_item_commands
 from twinset.cli_evaluate_labels import audit, closeups
 from twinset.cli_export import export
@@ -52,6 +55,7 @@ from twinset.cli_rules import rules
 from twinset.cli_store import store_group
 from twinset.cli_sync import sync
 from twinset.cli_train import train
+from twinset.cli_tune import tune
 from twinset.errors import DataError, UsageError
 
 photo_arguments = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
@@ -301,8 +305,11 @@ def models(as_json: bool) -> None:
 for command in (similar, colours, cheaper, look, duplicates):
     cli.add_command(command)
 cli.add_command(train)
+train.add_command(train_detector_command)
 train.add_command(train_looks_command)
+evaluate.add_command(evaluate_detector_command)
 evaluate.add_command(evaluate_looks_command)
+cli.add_command(tune)
 cli.add_command(export)
 cli.add_command(data)
 add_item_commands(evaluate)
@@ -312,6 +319,8 @@ cli.add_command(evaluate)
 evaluate.add_command(audit)
 evaluate.add_command(closeups)
 cli.add_command(bench)
+for command in bench_commands:
+    bench.add_command(command)
 cli.add_command(sync)
 cli.add_command(store_group)
 cli.add_command(reindex)

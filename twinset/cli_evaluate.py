@@ -1,4 +1,4 @@
-"""`twinset evaluate detector|packshots|retrieval` and `twinset bench ...`."""
+"""`twinset evaluate packshots|retrieval` and `twinset bench ...`. The detector's figures: cli_evaluate_detector.py."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,6 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
-from twinset.cli_labelled import labelled_options, read_labelled
 
 if TYPE_CHECKING:
     from twinset.types import Image
@@ -33,47 +32,6 @@ two_threads_option = click.option(
 @click.group()
 def evaluate() -> None:
     """Measure a model on labelled photos and on a catalogue (needs twinset[train])."""
-
-
-@evaluate.command("detector")
-@labelled_options("val")
-@click.option(
-    "--min-score", type=click.FloatRange(0, 1), help="Threshold of precision and recall. [default: the model's]"
-)
-@options(*common_options)
-def detector(
-    voc: Path | None,
-    ccp: Path | None,
-    coco: Path | None,
-    images: Path | None,
-    split: str,
-    min_score: float | None,
-    strict: bool,
-    model: str,
-    threads: int | None,
-    as_json: bool,
-    html: Path | None,
-) -> None:
-    """Print mAP, precision and recall on labelled photos.
-
-    Example: twinset evaluate detector --voc street-voc --split val
-    """
-    from twinset.cli_progress import terminal_progress
-    from twinset.evaluate import report
-    from twinset.evaluate.detection import evaluate_detector
-    from twinset.models import load_models
-
-    labelled = read_labelled(voc, ccp, coco, images, split, strict)
-    finder = load_models(model, threads).detector
-    if min_score is not None:
-        finder.min_score = min_score
-    with terminal_progress("detecting") as progress:
-        progress.start(len(labelled.images))
-        figures = evaluate_detector(labelled, finder, progress.advance)
-    if html:
-        kept = [name for name in labelled.categories if name in finder.categories]
-        report.write_detection(html, figures, kept)
-    show_figures(figures.as_json(), *report.detection_table(figures), as_json)
 
 
 @evaluate.command("packshots")
@@ -168,10 +126,18 @@ def bench() -> None:
 
 
 @bench.command("detector")
-@options(model_option, two_threads_option)
+@options(model_option)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(1, 2),
+    show_default=True,
+    help="CPU threads to use.",
+)
 @click.option("--voc", type=FOLDER, help="Photos to measure mAP50 on, beside the times.")
-def bench_detector(model: str, threads: int, voc: Path | None) -> None:
-    """Milliseconds a photo by size.
+def bench_detector(model: str, threads: Sequence[int], voc: Path | None) -> None:
+    """Milliseconds a photo by size, runtime and threads, beside another small detector's size.
 
     Example: twinset bench detector
     """

@@ -91,10 +91,10 @@ def closeups(
     from twinset.cli_progress import terminal_progress
     from twinset.cli_tables import print_table
     from twinset.evaluate.closeups import evaluate_closeups
-    from twinset.models import load_models
+    from twinset.models import load_finder
 
-    labelled = read_labelled(voc, ccp, coco, images, split, strict)
-    finder = load_models(model, threads).detector
+    finder, taxonomy = load_finder(model, threads)
+    labelled = read_labelled(voc, ccp, coco, images, split, strict, taxonomy=taxonomy)
     with terminal_progress("detecting") as progress:
         progress.start(len(labelled.images))
         figures = evaluate_closeups(labelled, finder, seed, progress.advance)

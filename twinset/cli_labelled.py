@@ -12,6 +12,7 @@ from twinset.errors import UsageError
 if TYPE_CHECKING:
     from twinset.data.labelled import Labelled
     from twinset.detect.detector import Detector
+    from twinset.taxonomy import Taxonomy
     from twinset.types import Detections
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,8 +48,12 @@ def read_labelled(
     split: str,
     strict: bool,
     corrected: bool = True,
+    taxonomy: "Taxonomy | None" = None,
 ) -> "Labelled":
-    """Return the photos that the options name, problems told on stderr. Raises UsageError unless they name one set."""
+    """Return the photos that the options name, problems told on stderr. Raises UsageError unless they name one set.
+
+    `taxonomy` is that of the labels, by default the one that ships.
+    """
     from twinset.data.ccp import read_ccp
     from twinset.data.coco import read_coco
     from twinset.data.voc import read_voc
@@ -56,7 +61,7 @@ def read_labelled(
 
     if sum(source is not None for source in (voc, ccp, coco)) != 1:
         raise UsageError("expected exactly one of --voc, --ccp and --coco", field="voc")
-    taxonomy = default_taxonomy()
+    taxonomy = taxonomy or default_taxonomy()
     if voc:
         labelled = read_voc(voc, split, taxonomy, strict, corrected)
     elif ccp:

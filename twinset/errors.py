@@ -14,6 +14,7 @@ TwinsetError
       StoreMoved        another generation of the store is in use by now: open it anew
     ModelError          weights that are missing or damaged
     ClusterError        a Ray cluster that can't be reached or gives up
+    Diverged            a training whose loss is not finite
   MissingExtra          an optional dependency is not installed (exit code 1)
 
 Every message is one line that says what was expected, what was found and what to do next.
@@ -78,6 +79,10 @@ class ModelError(DataError):
 
 class ClusterError(DataError):
     """A Ray cluster that can't be reached or gives up."""
+
+
+class Diverged(DataError):
+    """A training whose loss is not finite."""
 
 
 class MissingExtra(TwinsetError):

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from twinset.describe.encoder import Described, Encoder, cut_items, load_encoder
 from twinset.describe.labels import Labels, load_labels
-from twinset.detect.detector import Detector, load_detector
+from twinset.detect.detector import Detector, DetectorConfig, load_detector
 from twinset.errors import ModelError, ModelMismatch
-from twinset.taxonomy import Taxonomy, default_taxonomy
+from twinset.levels import at_level
+from twinset.taxonomy import Taxonomy, default_taxonomy, read_taxonomy
 from twinset.types import Detections, Image
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -109,12 +110,34 @@ def load_version(version: str, source: str, threads: int | None = None) -> Model
     return models
 
 
+def find_detector(name: str) -> Path:
+    """Return the folder of a detector: a model's, or one that training left, without an encoder. Raises ModelError."""
+    folder = Path(name)
+    ships = folder.name == name and (WEIGHTS / name).is_dir()
+    alone = not ships and all((folder / file).is_file() for file in FILES[:2])
+    return folder if alone else model_folder(name)
+
+
+def model_taxonomy(folder: Path, config: DetectorConfig) -> Taxonomy:
+    """Return the taxonomy a detector's categories are of. Raises DataError where its file is not one."""
+    own = read_taxonomy(folder / config.taxonomy) if config.taxonomy else default_taxonomy()
+    return at_level(own, config.level)
+
+
+def load_finder(name: str = "default", threads: int | None = None) -> tuple[Detector, Taxonomy]:
+    """Return a model's detector and the taxonomy of its categories; no encoder is needed. Raises ModelError."""
+    folder = find_detector(name)
+    detector = load_detector(folder, threads)
+    return detector, model_taxonomy(folder, detector.config)
+
+
 def load_models(name: str = "default", threads: int | None = None) -> Models:
     """Return a model ready to run: a shipped one by name, or the one in a folder. Raises ModelError."""
     folder = model_folder(name)
     labels = load_labels(folder)
     detector, encoder = load_detector(folder, threads), load_encoder(folder, threads, labels)
-    return Models(folder.name, model_version(folder), detector, encoder, default_taxonomy(), labels, folder)
+    taxonomy = model_taxonomy(folder, detector.config)
+    return Models(folder.name, model_version(folder), detector, encoder, taxonomy, labels, folder)
 
 
 def model_version(folder: Path) -> str:

@@ -1,14 +1,16 @@
-"""ONNX Runtime sessions and how many threads they may use."""
+"""Networks ready to run, on ONNX Runtime or OpenVINO, and how many threads they may use."""
 
+import importlib.util
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from twinset.errors import ModelError
+from twinset.errors import MissingExtra, ModelError, UsageError
 
+RUNTIMES = ("auto", "onnxruntime", "openvino")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
 
 
@@ -59,39 +61,140 @@ class _Running:
 _running = _Running()
 
 
-class OnnxSession:
-    """A model file ready to run. Safe to call from several threads.
+Run = Callable[[Any], list[Any]]  # one input array -> the outputs, in the model's order
+
+
+class Session:
+    """A network ready to run. Safe to call from several threads.
 
     A call that comes while no network runs uses `threads` threads and is back soonest; others beside it use one each,
     which takes less CPU time an image (51 ms a search instead of 58: `twinset bench load`, see docs/operate.md).
     """
 
-    def __init__(self, file: Path, threads: int | None = None) -> None:
+    def __init__(self, open_run: Callable[[int], Run], threads: int | None = None) -> None:
         wide = threads or cpu_threads()
-        self._alone = self._open(file, wide)
-        self._beside = self._open(file, 1) if wide > 1 else self._alone
-        self._input = self._alone.get_inputs()[0].name
-
-    @staticmethod
-    def _open(file: Path, threads: int) -> Any:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Detector and encoder run in turn, each with threads of its own: those that wait must not keep the cores busy.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # ONNX Runtime's own exceptions have no public base class
-            raise ModelError(
-                f"{file}: expected an ONNX model, found: {' '.join(str(exc).split())[:200]}; install Twinset again"
-            ) from exc
+        self._alone = open_run(wide)
+        self._beside = open_run(1) if wide > 1 else self._alone
 
     def __call__(self, inputs: Any) -> list[Any]:
         """Return the model's outputs, in its order."""
         with _running.one_more() as count:
-            session = self._alone if count == 1 else self._beside
-            outputs: list[Any] = session.run(None, {self._input: inputs})
+            run = self._alone if count == 1 else self._beside
+            return run(inputs)
+
+
+class OnnxSession(Session):
+    """A model file on ONNX Runtime."""
+
+    def __init__(self, file: Path, threads: int | None = None) -> None:
+        super().__init__(lambda count: open_onnx(file, count), threads)
+
+
+def open_session(
+    file: Path, threads: int | None = None, lower_precision: bool = False, runtime: str | None = None
+) -> Session:
+    """Return a model file on the chosen runtime: `runtime`, else TWINSET_RUNTIME, else OpenVINO where it is installed.
+
+    With `lower_precision` it may compute in bf16 where the processor multiplies such matrices. Raises UsageError for an
+    unknown runtime, MissingExtra for one that isn't installed, ModelError.
+    """
+    if choose_runtime(runtime) == "onnxruntime":
+        return OnnxSession(file, threads)
+    precision = "bf16" if lower_precision and has_amx() else "f32"
+    return Session(lambda count: open_openvino(file, count, precision), threads)
+
+
+def choose_runtime(runtime: str | None = None) -> str:
+    """Return the name of the runtime to use, one of RUNTIMES without "auto"."""
+    asked = runtime or os.environ.get("TWINSET_RUNTIME") or "auto"
+    if asked not in RUNTIMES:
+        raise UsageError(f"TWINSET_RUNTIME: expected one of {', '.join(RUNTIMES)}, found {asked!r}", field="runtime")
+    installed = importlib.util.find_spec("openvino") is not None
+    if asked == "auto":
+        return "openvino" if installed else "onnxruntime"
+    if asked == "openvino" and not installed:
+        raise MissingExtra("openvino", "openvino")
+    return asked
+
+
+def has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the processor multiplies matrices of bf16 in hardware (Intel AMX)."""
+    try:
+        return "amx_bf16" in cpuinfo.read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+
+
+def open_onnx(file: Path, threads: int) -> Run:
+    """Return a function that runs a model file on ONNX Runtime. Raises ModelError."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Detector and encoder run in turn, each with threads of its own: those that wait must not keep the cores busy.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # ONNX Runtime's own exceptions have no public base class
+        raise _not_a_model(file, exc) from exc
+    name = session.get_inputs()[0].name
+
+    def run(inputs: Any) -> list[Any]:
+        outputs: list[Any] = session.run(None, {name: inputs})
         return outputs
+
+    return run
+
+
+def open_openvino(file: Path, threads: int, precision: str) -> Run:
+    """Return a function that runs a model file on OpenVINO, computing in "f32" or "bf16". Raises ModelError.
+
+    Unasked, OpenVINO computes in bf16 wherever the processor can: vectors would depend on the machine.
+    """
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    try:
+        core = openvino.Core()
+        network = core.read_model(str(file))
+        _widen_vectors(network)
+        model = core.compile_model(network, "CPU", settings)
+    except RuntimeError as exc:
+        raise _not_a_model(file, exc) from exc
+    requests = threading.local()  # one serves one call at a time
+
+    def run(inputs: Any) -> list[Any]:
+        if not hasattr(requests, "own"):
+            requests.own = model.create_infer_request()
+        found = requests.own.infer([inputs], share_inputs=True)
+        return [found[output].copy() for output in model.outputs]  # the next call writes where these are
+
+    return run
+
+
+def _widen_vectors(network: Any) -> None:
+    """Make vectors that matrices are multiplied by columns, in place: as vectors OpenVINO 2026.4 fails to fuse them."""
+    import numpy as np
+    from openvino import opset13
+
+    for node in network.get_ordered_ops():
+        if node.get_type_name() == "MatMul" and node.input_value(1).get_partial_shape().rank.get_length() == 1:
+            column = opset13.unsqueeze(node.input_value(1), np.array([1]))
+            product = opset13.matmul(node.input_value(0), column, False, False)
+            targets = node.output(0).get_target_inputs()
+            flat = opset13.squeeze(product, np.array([-1]))
+            for target in targets:
+                target.replace_source_output(flat.output(0))
+
+
+def _not_a_model(file: Path, exc: Exception) -> ModelError:
+    return ModelError(
+        f"{file}: expected an ONNX model, found: {' '.join(str(exc).split())[:200]}; install Twinset again"
+    )

@@ -39,11 +39,12 @@ class Source:
 
     name: str
     labels: Mapping[str, str | None]
+    partial: frozenset[str] = frozenset()  # categories of which it labels some items and leaves others unlabelled
 
     @property
     def categories(self) -> frozenset[str]:
         """The categories this source labels; the absence of any other is not a negative."""
-        return frozenset(category for category in self.labels.values() if category)
+        return frozenset(category for category in self.labels.values() if category) - self.partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Taxonomy:
     colour_names: Mapping[str, str]  # a source's colour name, folded -> palette name
     type_words: Mapping[str, str | None]  # a feed's word for a type, folded -> category or None
     type_names: Mapping[str, str]  # the same words, of types that belong to a category -> article type
+    level: str = "category"  # what its categories are: see levels.py
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,8 +130,16 @@ def parse_taxonomy(data: Mapping[str, Any], where: str = "taxonomy") -> Taxonomy
                 words.setdefault(fold(word), category.name)
         for word in data["no_category"]["words"]:
             _name(words, word, None, f"{where}: no_category")
+        partial = {
+            name: frozenset(checked(c, f"partial.{name}") or "" for c in listed)
+            for name, listed in data.get("partial", {}).items()
+        }
         sources = {
-            name: Source(name, {label: checked(c, f"sources.{name}.{label}") for label, c in labels.items()})
+            name: Source(
+                name,
+                {label: checked(c, f"sources.{name}.{label}") for label, c in labels.items()},
+                partial.get(name, frozenset()),
+            )
             for name, labels in data["sources"].items()
         }
         colours = {name: (entry["en"], entry["ko"]) for name, entry in data["colours"].items()}

@@ -1,42 +1,77 @@
-"""Milliseconds from a photo's JPEG bytes to its items, by size of the network's input: decoding and NMS are included.
+"""Milliseconds from a photo's JPEG bytes to its items, by size of the network's input, runtime and threads.
 
-The convolutions limit it: their time grows with the input's area.
+Decoding and NMS are included; the convolutions limit it: their time grows with the input's area. Beside it, in the same
+run, the yardstick and a network of the size of another small detector, without decoding or NMS.
 """
 
 import dataclasses
+import importlib.util
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from twinset.bench.ssdlite import SIDE, open_ssdlite
 from twinset.bench.timing import percentiles, print_results, time_ms
-from twinset.bench.yardstick import yardstick_ms
+from twinset.bench.yardstick import THREADS, yardstick_ms
 from twinset.data.drawn import LOOK_WH, draw_look
-from twinset.detect.detector import Detector, input_size_wh
+from twinset.detect.detector import Detector, input_size_wh, load_detector
 from twinset.images import decode_image, encode_jpeg
-from twinset.models import load_models
+from twinset.models import find_detector
+from twinset.runtime import has_amx
 from twinset.taxonomy import default_taxonomy
 
 AREAS = (256 * 160, 320 * 224, 384 * 256, 512 * 320)
 PHOTOS = 8
+HEADER = ("network", "runtime", "threads", "input", "p50_ms", "p95_ms", "of_yardstick", "map_50", "note")
 
 
-def run(model: str, threads: int, voc: Path | None = None, repeats: int = 60) -> None:
-    """Print latency by input area, with mAP50 on the photos' val split beside it where they are given."""
-    detector = load_models(model, threads).detector
+def run(model: str, threads: Sequence[int], voc: Path | None = None, repeats: int = 60) -> None:
+    """Print latency by runtime, threads and input area, with mAP50 on the photos' val split where they are given."""
+    folder = find_detector(model)
     rng = np.random.default_rng(0)
     photos = [encode_jpeg(draw_look(rng).image) for _ in range(PHOTOS)]
     yardstick = yardstick_ms()
-    rows = []
-    for area in sorted({*AREAS, detector.config.input_area}):
-        resized = Detector(detector.run, dataclasses.replace(detector.config, input_area=area))
-        p50, p95 = percentiles(_times(resized, photos, repeats))
-        width, height = input_size_wh(*LOOK_WH, area)
-        own = "the model's" if area == detector.config.input_area else ""
-        rows.append((f"{width}x{height}", p50, p95, p50 / yardstick, _map_50(resized, voc), own))
-    header = ("input", "p50_ms", "p95_ms", "of_yardstick", "map_50", "note")
+    rows: list[tuple[object, ...]] = []
+    for runtime in runtimes():
+        figures: dict[int, float | None] = {}  # the threads change nothing of them
+        for count in threads:
+            detector = load_detector(folder, count, runtime)
+            for area in sorted({*AREAS, detector.config.input_area}):
+                resized = Detector(detector.run, dataclasses.replace(detector.config, input_area=area))
+                if area not in figures:
+                    figures[area] = _map_50(resized, voc)
+                times = _times(resized, photos, repeats)
+                note = "the model's size" if area == detector.config.input_area else ""
+                width, height = input_size_wh(*LOOK_WH, area)
+                where = (runtime, count, f"{width}x{height}")
+                rows.append(_row(model, where, times, yardstick, figures[area], note))
+    for count in threads:
+        where = ("onnxruntime", count, f"{SIDE}x{SIDE}")
+        times = time_ms(open_ssdlite(count), repeats)
+        rows.append(_row("SSDLite-MobileNetV3 size", where, times, yardstick, None, "network alone"))
+    rows.append(("ViT-B/16 size", "onnxruntime", THREADS, "224x224", yardstick, None, 1.0, None, "the yardstick"))
     photo = f"{LOOK_WH[0]}x{LOOK_WH[1]}"
-    print_results("detector", header, rows, model=model, threads=threads, photo=photo, yardstick_ms=yardstick)
+    facts = {"model": model, "threads": list(threads), "photo": photo, "yardstick_ms": yardstick, "amx": has_amx()}
+    print_results("detector", HEADER, rows, **facts)
+
+
+def runtimes() -> list[str]:
+    """Return the runtimes that are installed."""
+    return ["onnxruntime", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
+
+
+def _row(
+    network: str,
+    where: tuple[str, int, str],
+    times: list[float],
+    yardstick: float,
+    map_50: float | None,
+    note: str,
+) -> tuple[object, ...]:
+    p50, p95 = percentiles(times)
+    return (network, *where, p50, p95, p50 / yardstick, map_50, note)
 
 
 def _times(detector: Detector, photos: list[bytes], repeats: int) -> list[float]:

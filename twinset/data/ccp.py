@@ -20,7 +20,7 @@ from twinset.data.labelled import (
     split_parts,
 )
 from twinset.errors import DataError, MissingExtra
-from twinset.taxonomy import Source, Taxonomy
+from twinset.taxonomy import Source, Taxonomy, default_taxonomy
 
 SOURCE = "street-ccp"
 MIN_PIXELS = 80  # fewer make no box
@@ -42,7 +42,7 @@ def read_ccp(folder: Path, split: str, taxonomy: Taxonomy, strict: bool = False,
     problems = Problems(strict, [])
     for part in split_parts(split):
         truth = folder / f"{part}.coco.json"
-        if corrected and truth.exists():
+        if corrected and truth.exists() and taxonomy.level != "article-type":  # they name categories
             read = read_coco(truth, folder, taxonomy, strict, SOURCE)
             images += read.images
             problems.found.extend(read.problems)
@@ -68,18 +68,22 @@ def read_label_names(folder: Path) -> tuple[str, ...]:
 
 
 def mask_boxes(mask: Mask, names: tuple[str, ...], source: Source) -> list[tuple[str, tuple[int, int, int, int]]]:
-    """Return (category, box) of every item in a mask of label ids, boxes from the first to past the last pixel."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    """Return (category, box) of every item in a mask of label ids, boxes from the first to past the last pixel.
+
+    What is one item follows the categories Twinset ships, whatever the source calls them: merged ones keep their boxes.
+    """
+    shipped = default_taxonomy().sources[SOURCE].labels
+    groups: dict[tuple[str, str, str], list[int]] = {}
     for label_id in np.unique(mask).tolist():
         name = names[label_id] if label_id < len(names) else ""
-        category = source.labels.get(name)
+        category, kind = source.labels.get(name), shipped.get(name) or ""
         if category:
-            groups.setdefault((category, name if category in BOX_PER_LABEL else ""), []).append(label_id)
+            groups.setdefault((category, kind, name if kind in BOX_PER_LABEL else ""), []).append(label_id)
     found = []
-    for (category, _), label_ids in groups.items():
+    for (category, kind, _), label_ids in groups.items():
         chosen = np.zeros(256, bool)
         chosen[label_ids] = True
-        box = _pixels_box(chosen[mask], category in DROP_STRAYS)
+        box = _pixels_box(chosen[mask], kind in DROP_STRAYS)
         if box:
             found.append((category, box))
     return found

@@ -16,6 +16,7 @@ import numpy as np
 from twinset.boxes import box_area, clip_boxes
 from twinset.data.labelled import Labelled, LabelledImage
 from twinset.errors import DataError, UsageError
+from twinset.taxonomy import Taxonomy, default_taxonomy
 from twinset.types import Box
 
 ACTIONS = ("add", "move", "rename", "remove", "ignore")
@@ -59,6 +60,35 @@ def read_suggestions(name: str | Path) -> list[Suggestion]:
     if unknown := {one.action for one in found} - set(ACTIONS):
         raise DataError(f"{file}: expected the actions {', '.join(ACTIONS)}; found {sorted(unknown)[0]!r}")
     return found
+
+
+def in_taxonomy(suggestions: Sequence[Suggestion], taxonomy: Taxonomy) -> list[Suggestion]:
+    """Return the suggestions with their categories as another taxonomy calls them. Raises UsageError.
+
+    Merged categories have one name; of one that was split no name says which part it is.
+    """
+    if taxonomy.level == "article-type" and suggestions:
+        raise UsageError(
+            "--corrections: expected none at the level of article types: they name categories; leave them out",
+            field="corrections",
+        )
+
+    def named(category: str) -> str:
+        if category in taxonomy.names and category in default_taxonomy().names:
+            return category
+        try:
+            found = taxonomy.category_of(category)
+        except KeyError:
+            found = None
+        if found is None:
+            raise UsageError(
+                f"--corrections: expected labels of this taxonomy, found {category!r}, which it does not know; "
+                f"leave --corrections out",
+                field="corrections",
+            )
+        return found
+
+    return [replace(one, label=one.label and named(one.label), category=named(one.category)) for one in suggestions]
 
 
 def apply_suggestions(labelled: Labelled, suggestions: Sequence[Suggestion], everything: bool = False) -> Labelled:

@@ -32,7 +32,7 @@ def read_voc(
     problems = Problems(strict, [])
     for part in split_parts(split):
         truth = folder / f"{part}.coco.json"
-        if corrected and truth.exists():
+        if corrected and truth.exists() and taxonomy.level != "article-type":  # they name categories
             read = read_coco(truth, folder, taxonomy, strict, source)
             images += read.images
             problems.found.extend(read.problems)

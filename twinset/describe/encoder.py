@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from twinset.describe.colours import measure_colours
 from twinset.errors import ModelError
 from twinset.images import crop
-from twinset.runtime import OnnxSession
+from twinset.runtime import open_session
 from twinset.types import Box, Colour, Image
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Encoder:
 
 def load_encoder(folder: Path, threads: int | None = None, labels: "Labels | None" = None) -> Encoder:
     """Return the encoder in a folder of weights. Raises ModelError."""
-    return Encoder(OnnxSession(folder / "encoder.onnx", threads), load_config(folder / "encoder.json"), labels)
+    return Encoder(open_session(folder / "encoder.onnx", threads), load_config(folder / "encoder.json"), labels)
 
 
 def cut_items(image: Image, boxes: NDArray[np.float32]) -> list[Image]:

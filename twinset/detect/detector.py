@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from twinset.boxes import box_area, clip_boxes, nms_per_label
 from twinset.errors import ModelError
-from twinset.runtime import OnnxSession
+from twinset.runtime import open_session
 from twinset.types import Detections, Image
 
 STRIDES = (8, 16, 32)
@@ -22,7 +22,8 @@ MAX_ITEMS = 100
 BATCH = 8  # through the network at a time; more take memory and no less time
 MAX_ASPECT = 4.0  # of the network's input; a longer strip is squeezed
 
-# (B, H, W, 3) uint8 -> distances (B, P, 4) from each point to its box's sides, input pixels; scores (B, P, C)
+# (B, H, W, 3) uint8 -> distances (B, P, 4) from each point to its box's sides, input pixels; scores (B, P, C).
+# A network with A anchors at a point gives P * A rows, those of a point one after the other.
 Run = Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]
 
 
@@ -37,6 +38,8 @@ class DetectorConfig:
     # A category's scores are raised to its exponent, so that `min_score` is the best threshold for each: rare and small
     # things are found with lower scores. Empty: as they are.
     exponents: tuple[float, ...] = ()
+    level: str = "category"  # of the taxonomy, that the categories are of: see levels.py
+    taxonomy: str = ""  # name of the taxonomy's file beside this one; empty: the one Twinset ships
 
     def __post_init__(self) -> None:
         if self.exponents and len(self.exponents) != len(self.categories):
@@ -59,6 +62,8 @@ def load_config(file: Path) -> DetectorConfig:
             float(data["min_score"]),
             float(data["iou_threshold"]),
             tuple(float(exponent) for exponent in data.get("exponents", ())),
+            str(data.get("level", "category")),
+            str(data.get("taxonomy", "")),
         )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file}: expected a detector's settings, found: {exc!r}; install Twinset again") from exc
@@ -99,9 +104,10 @@ class Detector:
         return [found[i] for i in range(len(images))]
 
 
-def load_detector(folder: Path, threads: int | None = None) -> Detector:
-    """Return the detector in a folder of weights. Raises ModelError."""
-    return Detector(OnnxSession(folder / "detector.onnx", threads), load_config(folder / "detector.json"))
+def load_detector(folder: Path, threads: int | None = None, runtime: str | None = None) -> Detector:
+    """Return the detector in a folder of weights, on the runtime that `open_session` chooses. Raises ModelError."""
+    session = open_session(folder / "detector.onnx", threads, lower_precision=True, runtime=runtime)
+    return Detector(session, load_config(folder / "detector.json"))
 
 
 def input_size_wh(width: int, height: int, area: int) -> tuple[int, int]:
@@ -144,7 +150,7 @@ def postprocess(
     """Return one image's detections from the network's outputs: threshold, NMS within each category, the best 100.
 
     distances (P, 4) left, top, right, bottom in input pixels; scores (P, C), each category's to be raised to its
-    exponent (C,).
+    exponent (C,). P may be a multiple of the points' number: so many boxes a point.
     """
     lowest = np.maximum(max(min_score, 1e-9) ** (1 / exponents), 1e-3)  # of the scores as the network gives them
     point, label = np.nonzero(scores >= lowest.astype(np.float32))
@@ -152,7 +158,8 @@ def postprocess(
     if len(score) > MAX_CANDIDATES:
         best = np.argsort(-score, kind="stable")[:MAX_CANDIDATES]
         point, label, score = point[best], label[best], score[best]
-    centres = points_of(size_wh)[point]
+    points = points_of(size_wh)
+    centres = points[point // (len(scores) // len(points))]
     sides = distances[point]
     scale = np.array([image_wh[0] / size_wh[0], image_wh[1] / size_wh[1]] * 2, np.float32)
     boxes = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], 1) * scale

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from twinset.detect.network import BINS, STRIDES, DetectorNet
+from twinset.detect.network import DetectorNet
 from twinset.errors import ModelError
 from twinset.runtime import OnnxSession
 
@@ -23,12 +23,8 @@ class ServingNet(nn.Module):
         self.net = net
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, distance_logits = self.net.split_levels(pixels.permute(0, 3, 1, 2).float())
-        bins = torch.arange(BINS, dtype=torch.float32)
-        distances = [
-            level.reshape(*level.shape[:2], 4, BINS).softmax(3) @ bins * stride
-            for level, stride in zip(distance_logits, STRIDES, strict=True)
-        ]
+        logits, raw = self.net.split_levels(pixels.permute(0, 3, 1, 2).float())
+        distances = [self.net.head.distances(i, level) for i, level in enumerate(raw)]
         return torch.cat(distances, 1), torch.cat(logits, 1).sigmoid()
 
 

@@ -28,6 +28,20 @@ class LossSettings:
     distribution_weight: float = 1.5
 
 
+Losses = tuple[Tensor, dict[str, float]]  # to be lowered, and its parts by name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """What is to be found in a batch, as tensors."""
+
+    boxes: Tensor  # (B, M, 4) xyxy pixels of the canvas
+    labels: Tensor  # (B, M)
+    valid: Tensor  # (B, M) False: padding
+    ignored: Tensor  # (B, M) True: undecidable, neither to be found nor not to be
+    labelled: Tensor  # (B, C) 0 where the image's source doesn't label the class
+
+
 def pair_iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the IoU of boxes paired along the last dimension's boxes (..., 4); broadcasting applies."""
     size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
@@ -106,25 +120,14 @@ def level_prior(truth: Tensor, strides: Tensor, span: float) -> Tensor:
 
 
 def detection_loss(
-    logits: Tensor,
-    distance_logits: Tensor,
-    points: Tensor,
-    strides: Tensor,
-    truth: Tensor,
-    labels: Tensor,
-    valid: Tensor,
-    labelled: Tensor,
-    settings: LossSettings,
-    ignored: Tensor | None = None,
-) -> tuple[Tensor, dict[str, float]]:
-    """Return the batch's loss and its parts. `labelled` (B, C): 0 where the image's source doesn't label the class.
+    logits: Tensor, distance_logits: Tensor, points: Tensor, strides: Tensor, targets: Targets, settings: LossSettings
+) -> Losses:
+    """Return the batch's loss and its parts, of the anchor-free head's outputs.
 
-    Boxes that are `ignored` (B, M) are neither to be found nor not to be.
+    points (P, 2), strides (P,): `make_points` of the batch's size.
     """
-    counts = labelled[:, None, :]
-    if ignored is not None and ignored.any():
-        counts = counts * ~_undecidable(points, truth, labels, valid & ignored, logits.shape[2])
-        valid = valid & ~ignored
+    truth, labels, valid = targets.boxes, targets.labels, targets.valid & ~targets.ignored
+    counts = counted(points, targets, logits.shape[2])
     boxes = decode_boxes(distance_logits, points, strides)
     index, soft = assign(logits.detach().sigmoid(), boxes.detach(), points, strides, truth, labels, valid, settings)
     positive = index >= 0
@@ -151,11 +154,16 @@ def detection_loss(
     return loss, {"class": class_loss.item(), "box": box_loss.item(), "distribution": distribution_loss.item()}
 
 
-def _undecidable(points: Tensor, boxes: Tensor, labels: Tensor, chosen: Tensor, classes: int) -> Tensor:
-    """Return (B, P, C) whether a point lies in one of the chosen boxes (B, M) of the class."""
+def counted(points: Tensor, targets: Targets, classes: int) -> Tensor:
+    """Return (B, P or 1, C) 1 where a class may be wrong to find at a point: its source labels it, and decidably."""
+    labelled = targets.labelled[:, None, :]
+    if not targets.ignored.any():
+        return labelled
+    boxes, chosen = targets.boxes, targets.valid & targets.ignored
     sides = torch.cat([points - boxes[:, :, None, :2], boxes[:, :, None, 2:] - points], 3)  # (B, M, P, 4)
     inside = ((sides.amin(3) > 0) & chosen[:, :, None]).float()
-    return torch.einsum("bmp,bmc->bpc", inside, F.one_hot(labels, classes).float()) > 0
+    undecidable = torch.einsum("bmp,bmc->bpc", inside, F.one_hot(targets.labels, classes).float()) > 0
+    return labelled * ~undecidable
 
 
 def distance_distribution_loss(logits: Tensor, sides: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
-"""The detector's network: EfficientNet-Lite, a light path-aggregation neck, and the anchor-free head.
+"""The detector's network: EfficientNet-Lite, a light path-aggregation neck, and the anchor-free head (SSD's: ssd.py).
 
 Neck after Liu et al., "Path Aggregation Network", CVPR 2018, on depthwise-separable 5x5 convolutions (as in
 PP-PicoDet, arXiv 2111.00902). Head after Li et al., "Generalized Focal Loss", NeurIPS 2020: distances as distributions.
 """
 
 import math
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from twinset.backbone import EfficientNetLite
 
 STRIDES = (8, 16, 32)
 BINS = 16  # distances to a side run from 0 to BINS - 1 strides
+WIDTH = 96  # channels of neck and head
 PRIOR = 0.01  # the initial score of every class at every point, RetinaNet section 4.1
 
 
@@ -50,11 +52,9 @@ class AnchorFreeHead(nn.Module):
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
-        self.towers = nn.ModuleList(
-            nn.ModuleList(nn.Sequential(separable(width), separable(width)) for _ in range(2)) for _ in STRIDES
-        )  # of classes, of boxes
-        self.classify = nn.ModuleList(_last(width, classes, -math.log((1 - PRIOR) / PRIOR)) for _ in STRIDES)
-        self.regress = nn.ModuleList(_last(width, 4 * BINS, 0.0) for _ in STRIDES)
+        self.towers = head_towers(width)
+        self.classify = nn.ModuleList(last_layer(width, classes, prior_bias()) for _ in STRIDES)
+        self.regress = nn.ModuleList(last_layer(width, 4 * BINS, 0.0) for _ in STRIDES)
 
     def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         logits, distances = [], []
@@ -63,8 +63,25 @@ class AnchorFreeHead(nn.Module):
             distances.append(self.regress[i](self.towers.get_submodule(f"{i}.1")(x)).flatten(2))
         return [level.transpose(1, 2) for level in logits], [level.transpose(1, 2) for level in distances]
 
+    def distances(self, level: int, distance_logits: Tensor) -> Tensor:
+        """Return (B, P, 4) distances from each point to its box's sides, in input pixels: the distributions' means."""
+        bins = torch.arange(BINS, dtype=torch.float32)
+        return distance_logits.reshape(*distance_logits.shape[:2], 4, BINS).softmax(3) @ bins * STRIDES[level]
 
-def _last(width: int, outputs: int, bias: float) -> nn.Conv2d:
+
+def head_towers(width: int) -> nn.ModuleList:
+    """Return the convolutions between neck and last layers: a level's two towers, of classes and of boxes."""
+    return nn.ModuleList(
+        nn.ModuleList(nn.Sequential(separable(width), separable(width)) for _ in range(2)) for _ in STRIDES
+    )
+
+
+def prior_bias() -> float:
+    """Return the logit of a class's initial score."""
+    return -math.log((1 - PRIOR) / PRIOR)
+
+
+def last_layer(width: int, outputs: int, bias: float) -> nn.Conv2d:
     """Return a last layer that starts near a constant."""
     layer = nn.Conv2d(width, outputs, 1)
     nn.init.normal_(layer.weight, std=0.01)
@@ -73,21 +90,28 @@ def _last(width: int, outputs: int, bias: float) -> nn.Conv2d:
     return layer
 
 
-class DetectorNet(nn.Module):
-    """Class logits (B, P, C) and distance logits (B, P, 4 * BINS) from (B, 3, H, W) pixels in [0, 255].
+class Head(Protocol):
+    """What the two heads have in common: two outputs a level, the second of which says where boxes are."""
 
-    H and W are multiples of 32; P counts the points of strides 8, 16 and 32, level by level, row by row.
+    def __call__(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]: ...
+    def distances(self, level: int, raw: Tensor) -> Tensor: ...
+
+
+class DetectorNet(nn.Module):
+    """A head's two outputs from (B, 3, H, W) pixels in [0, 255].
+
+    H and W are multiples of 32; outputs run over the points of strides 8, 16 and 32, level by level, row by row.
     """
 
-    def __init__(self, backbone: EfficientNetLite, classes: int, width: int = 96) -> None:
+    def __init__(self, backbone: EfficientNetLite, head: Head, width: int = WIDTH) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = PanNeck(backbone.channels[1:], width)
-        self.head = AnchorFreeHead(width, classes)
+        self.head = head
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, distances = self.split_levels(pixels)
-        return torch.cat(logits, 1), torch.cat(distances, 1)
+        first, second = self.split_levels(pixels)
+        return torch.cat(first, 1), torch.cat(second, 1)
 
     def split_levels(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return `forward`'s two outputs level by level."""

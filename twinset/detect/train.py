@@ -1,4 +1,4 @@
-"""Train the anchor-free detector. Resumable by the same command; one JSON line an epoch in log.jsonl."""
+"""Train a detector, with either head. Resumable by the same command; one JSON line an epoch in log.jsonl."""
 
 import copy
 import dataclasses
@@ -13,15 +13,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from twinset.backbone import EfficientNetLite, denormals_as_zero, load_imagenet
+from twinset.backbone import WHEELS, denormals_as_zero
 from twinset.detect.augment import AugmentSettings, Batch, make_batch
+from twinset.detect.build import build_net
 from twinset.detect.detector import Detector, DetectorConfig
-from twinset.detect.export import ServingNet, export_detector, read_weights
-from twinset.detect.losses import LossSettings, detection_loss
+from twinset.detect.export import ServingNet, export_detector
+from twinset.detect.losses import Losses, LossSettings, Targets, detection_loss
 from twinset.detect.network import DetectorNet, make_points
 from twinset.detect.samples import Sample
-from twinset.errors import DataError, UsageError
+from twinset.detect.ssd import SsdHead, SsdSettings, place_anchors, ssd_loss
+from twinset.errors import DataError, Diverged, UsageError
 from twinset.training import (
     keep_freed_memory,
     load_checkpoint,
@@ -33,6 +36,8 @@ from twinset.training import (
 )
 
 log = logging.getLogger(__name__)
+CHECKPOINT = "checkpoint.pt"  # in a training's folder
+HEADS = ("anchor-free", "ssd")
 FIND_AREA = 320 * 224  # pixels of the input when boxes of worn products are looked for
 FIND_MIN_SCORE = 0.15
 FIND_MIN_SHARE = 0.02  # of the image
@@ -42,7 +47,8 @@ FIND_MIN_SHARE = 0.02  # of the image
 class TrainSettings:
     """How the detector is trained. Saved beside the weights."""
 
-    backbone: str = "lite0"
+    head: str = "anchor-free"  # or ssd
+    backbone: str = "lite0"  # or lite2
     height: int = 384  # pixels of the training canvas; multiples of 32
     width: int = 256
     small_until: float = (
@@ -64,9 +70,15 @@ class TrainSettings:
     worn_from: float = 0.2  # share of the training after which shots on a model join, with boxes the detector finds
     seed: int = 0
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    loss: LossSettings = field(default_factory=LossSettings)
+    loss: LossSettings = field(default_factory=LossSettings)  # of the anchor-free head
+    ssd: SsdSettings = field(default_factory=SsdSettings)
 
     def __post_init__(self) -> None:
+        for name, allowed in (("head", HEADS), ("backbone", tuple(WHEELS))):
+            if getattr(self, name) not in allowed:
+                raise UsageError(
+                    f"--{name}: expected {' or '.join(allowed)}, found {getattr(self, name)!r}", field=name
+                )
         if self.height % 32 or self.width % 32:
             raise UsageError(f"size: expected multiples of 32, found {self.width} x {self.height}", field="size")
         if self.epochs < 1 or self.batch < 2:
@@ -96,10 +108,11 @@ def train_detector(
     pools = _Pools(samples)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
-    net = build_net(settings, len(categories), start_from)
+    net = build_net(settings, categories, start_from)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net).eval()
     optimizer = make_optimizer(net, "backbone.", settings)
-    state = load_checkpoint(out / "checkpoint.pt", net, average, optimizer)
+    state = load_checkpoint(out / CHECKPOINT, net, average, optimizer)
     state = state or {"epoch": 0, "step": 0, "share": 0.0, "seconds": 0.0}
     config = DetectorConfig(categories, settings.height * settings.width)
     (out / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2), encoding="utf-8")
@@ -119,24 +132,9 @@ def train_detector(
                 (epoch + step / steps) / settings.epochs, spent / 60 / settings.minutes if settings.minutes else 0
             )
             set_rates(optimizer, settings, share, state["step"])
-            pixels = (
-                torch.from_numpy(batch.pixels).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
-            )
-            logits, distance_logits = net(pixels)
-            loss, parts = detection_loss(
-                logits,
-                distance_logits,
-                points,
-                strides,
-                torch.from_numpy(batch.boxes),
-                torch.from_numpy(batch.labels),
-                torch.from_numpy(batch.valid),
-                torch.from_numpy(batch.labelled),
-                settings.loss,
-                torch.from_numpy(batch.ignored),
-            )
+            loss, parts = batch_loss(net, batch, points, strides, settings)
             if not math.isfinite(loss.item()):
-                raise DataError(
+                raise Diverged(
                     f"{out}: the loss is {loss.item()} at step {state['step']}; lower --learning-rate and rerun"
                 )
             optimizer.zero_grad(set_to_none=True)
@@ -150,7 +148,7 @@ def train_detector(
             if share >= 1.0:
                 break
         state.update(epoch=epoch + 1, share=share, seconds=state["seconds"] + time.monotonic() - began)
-        save_checkpoint(out / "checkpoint.pt", net, average, optimizer, state)
+        save_checkpoint(out / CHECKPOINT, net, average, optimizer, state)
         line = {
             "epoch": epoch + 1,
             "share": round(share, 4),
@@ -169,27 +167,22 @@ def train_detector(
     return out / "detector.onnx"
 
 
+def batch_loss(net: DetectorNet, batch: Batch, points: Tensor, strides: Tensor, settings: TrainSettings) -> Losses:
+    """Return the network's loss on a batch and its parts. points (P, 2), strides (P,): `make_points` of the canvas."""
+    pixels = torch.from_numpy(batch.pixels).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
+    first, second = net(pixels)
+    arrays = (batch.boxes, batch.labels, batch.valid, batch.ignored, batch.labelled)
+    targets = Targets(*(torch.from_numpy(array) for array in arrays))
+    if isinstance(net.head, SsdHead):
+        return ssd_loss(first, second, place_anchors(points, strides, net.head.sides), targets, settings.ssd)
+    return detection_loss(first, second, points, strides, targets, settings.loss)
+
+
 def canvas_wh(settings: TrainSettings, share: float) -> tuple[int, int]:
     """Return the canvas's width and height after that share of the training."""
     if share >= settings.small_until:
         return settings.width, settings.height
     return round(settings.width * 0.75 / 32) * 32, round(settings.height * 0.75 / 32) * 32
-
-
-def build_net(settings: TrainSettings, classes: int, start_from: Path | None = None) -> DetectorNet:
-    """Return the network with ImageNet's backbone, or with an exported detector's weights where they fit."""
-    backbone = EfficientNetLite(settings.backbone) if start_from else load_imagenet(settings.backbone)
-    backbone.freeze(settings.frozen_blocks)
-    net = DetectorNet(backbone, classes)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start_from:
-        stored, own = read_weights(start_from, net), net.state_dict()
-        fitting = {name: tensor for name, tensor in stored.items() if name in own and own[name].shape == tensor.shape}
-        needed = [name for name in own if not name.endswith("num_batches_tracked") and ".classify." not in name]
-        if missing := [name for name in needed if name not in fitting]:
-            raise DataError(f"{start_from}: expected a {settings.backbone} detector's weights, found no {missing[0]}")
-        net.load_state_dict(fitting, strict=False)
-    return net
 
 
 def torch_detector(net: DetectorNet, config: DetectorConfig) -> Detector:

@@ -1,7 +1,5 @@
 """Detection figures on labelled photos: COCO's, by faster-coco-eval, and precision and recall at the threshold."""
 
-import contextlib
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,15 +7,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from twinset.boxes import box_iou, xyxy_to_xywh
+from twinset.boxes import box_iou
 from twinset.data.labelled import Labelled, LabelledImage
-from twinset.errors import MissingExtra, UsageError
+from twinset.errors import UsageError
+from twinset.evaluate.calibration import Calibration, calibrate
+from twinset.evaluate.precision import MANY_BOXES, average_precisions, coco_classes, intervals
 from twinset.images import read_image
 from twinset.types import Detections, Image
 
 MIN_SCORE = 0.01  # detections below it don't move a mean average precision
 MATCH_IOU = 0.5
-MANY_BOXES = 10  # a category with fewer has no average precision to speak of
+BELIEVED = 0.05  # score from which detections tell something about scores
 NOTHING = "nothing"  # in a confusion: found on no item, or an item with nothing found on it
 BATCH = 16
 
@@ -53,6 +53,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class DetectionFigures:
+    categories: tuple[str, ...]  # that the detections' labels index into
     n: int  # photos
     boxes: int  # undecidable ones (COCO's iscrowd) apart
     map_50: float
@@ -64,6 +65,9 @@ class DetectionFigures:
     per_category: dict[str, CategoryFigures]  # those that have boxes, in the taxonomy's order
     confusion: dict[str, dict[str, int]]  # true category -> found there; "nothing" for a miss, and for what isn't there
     failures: tuple[Failure, ...]  # worst first
+    by_size: dict[str, float | None]  # small, medium, large as COCO has them -> mAP50; None: no boxes of that size
+    calibration: Calibration | None  # of scores from 0.05 on; None: nothing was found
+    intervals: dict[str, tuple[float, float]]  # mean average precision -> its 95 % interval, if they were asked for
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures by name, without pictures."""
@@ -72,15 +76,19 @@ class DetectionFigures:
             name: {key: getattr(c, key) for key in ("n", "map_50", "map_50_95", "precision", "recall")}
             for name, c in self.per_category.items()
         }
-        return {name: getattr(self, name) for name in names} | {"per_category": per, "confusion": self.confusion}
+        figures = {name: getattr(self, name) for name in names} | {"per_category": per, "confusion": self.confusion}
+        figures["by_size"] = self.by_size
+        figures["calibration"] = self.calibration and self.calibration.as_json()
+        return figures | {"intervals": {name: list(ends) for name, ends in self.intervals.items()}}
 
 
 def evaluate_detector(
-    labelled: Labelled, finder: Finder, advance: Callable[[int], None] = lambda count: None
+    labelled: Labelled, finder: Finder, advance: Callable[[int], None] = lambda count: None, rounds: int = 0
 ) -> DetectionFigures:
     """Return the figures of a detector on photos, over the categories that both its labels and the detector know.
 
-    `advance` is told of photos done. Raises UsageError for photos without boxes, MissingExtra without faster-coco-eval.
+    `advance` is told of photos done; `rounds` of the bootstrap give intervals, none without. Raises UsageError for
+    photos without boxes, MissingExtra without faster-coco-eval.
     """
     categories = tuple(name for name in labelled.categories if name in finder.categories)
     images = labelled.images
@@ -92,17 +100,21 @@ def evaluate_detector(
         part = [read_image(image.path) for image in images[start : start + BATCH]]
         found += [_known(d, finder.categories, categories) for d in finder.detect_batch(part, MIN_SCORE)]
         advance(len(part))
-    return detection_figures(images, found, categories, finder.min_score)
+    return detection_figures(images, found, categories, finder.min_score, rounds)
 
 
 def detection_figures(
-    images: Sequence[LabelledImage], found: Sequence[Detections], categories: Sequence[str], min_score: float
+    images: Sequence[LabelledImage],
+    found: Sequence[Detections],
+    categories: Sequence[str],
+    min_score: float,
+    rounds: int = 0,
 ) -> DetectionFigures:
     """Return the figures of detections at any score, one for each photo, labels indexing into `categories`.
 
     Boxes of other categories don't count. Raises MissingExtra without faster-coco-eval.
     """
-    precisions = _average_precision(images, found, categories)
+    precisions = average_precisions(images, found, categories)
     confusion: dict[str, Counter[str]] = {name: Counter() for name in (*categories, NOTHING)}
     counts = {name: [0, 0, 0] for name in categories}  # right, found, true
     failures = []
@@ -124,13 +136,16 @@ def detection_figures(
             failures.append(Failure(image, kept, missed, wrong))
     failures.sort(key=lambda failure: -len(failure.missed) - len(failure.wrong))
     per_category = {
-        name: CategoryFigures(true, *precisions[name], share(right, seen), share(right, true))
+        name: CategoryFigures(
+            true, precisions.map_50[name], precisions.map_50_95[name], share(right, seen), share(right, true)
+        )
         for name, (right, seen, true) in counts.items()
         if true
     }
     right, seen, true = np.sum(list(counts.values()), axis=0).tolist()
     many = [c.map_50 for c in per_category.values() if c.n >= MANY_BOXES]
     return DetectionFigures(
+        tuple(categories),
         len(images),
         true,
         _mean([c.map_50 for c in per_category.values()]),
@@ -142,7 +157,23 @@ def detection_figures(
         per_category,
         {name: dict(row) for name, row in confusion.items() if row},
         tuple(failures),
+        precisions.by_size,
+        _calibration(images, found, categories),
+        intervals(images, found, categories, rounds) if rounds else {},
     )
+
+
+def _calibration(
+    images: Sequence[LabelledImage], found: Sequence[Detections], categories: Sequence[str]
+) -> Calibration | None:
+    scores, right = list[float](), list[bool]()
+    for image, detections in zip(images, found, strict=True):
+        kept = detections.above(BELIEVED)
+        for score, is_right in zip(kept.scores.tolist(), _match(image, kept, categories).right, strict=True):
+            if is_right is not None:
+                scores.append(score)
+                right.append(is_right)
+    return calibrate(scores, right)
 
 
 def share(part: float, whole: float) -> float | None:
@@ -193,51 +224,3 @@ def _match(image: LabelledImage, found: Detections, categories: Sequence[str]) -
         seen_as[i] = image.labels[i] if taken[i] else names[over[0]] if over else NOTHING
         stray = [row for row in stray if row not in over[:1]]
     return _Match(right, seen_as, [names[row] for row in stray])
-
-
-def coco_classes() -> tuple[Any, Any]:
-    """Return faster-coco-eval's COCO and COCOeval_faster. Raises MissingExtra."""
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as exc:
-        raise MissingExtra("faster-coco-eval", "train") from exc
-    return COCO, COCOeval_faster
-
-
-def _average_precision(
-    images: Sequence[LabelledImage], found: Sequence[Detections], categories: Sequence[str]
-) -> dict[str, tuple[float, float]]:
-    """Return (AP at IoU 0.5, AP over 0.5:0.95) of each category, 0 where it has no boxes."""
-    coco, coco_eval = coco_classes()
-    ids = {name: i for i, name in enumerate(categories, 1)}
-    annotations: list[dict[str, Any]] = []
-    results: list[dict[str, Any]] = []
-    for image_id, (image, detections) in enumerate(zip(images, found, strict=True), 1):
-        for box, label, crowd in zip(xyxy_to_xywh(image.boxes).tolist(), image.labels, image.crowd, strict=True):
-            if label in ids:
-                entry = {"id": len(annotations) + 1, "image_id": image_id, "category_id": ids[label], "bbox": box}
-                annotations.append({**entry, "area": box[2] * box[3], "iscrowd": int(crowd)})
-        for box, score, kind in zip(
-            xyxy_to_xywh(detections.boxes).tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True
-        ):
-            results.append({"image_id": image_id, "category_id": kind + 1, "bbox": box, "score": score})
-    nothing = dict.fromkeys(categories, (0.0, 0.0))
-    if not results:
-        return nothing
-    data = {
-        "images": [{"id": i, "width": im.width, "height": im.height} for i, im in enumerate(images, 1)],
-        "categories": [{"id": i, "name": name} for name, i in ids.items()],
-        "annotations": annotations,
-    }
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco(data)
-        run = coco_eval(truth, truth.loadRes(results), "bbox")
-        run.evaluate()
-        run.accumulate()
-    precision = run.eval["precision"][..., 0, -1]  # (IoU, recall, category), all areas, 100 detections
-    figures = dict(nothing)
-    for k, name in enumerate(categories):
-        of_category = precision[:, :, k]
-        if (of_category > -1).any():
-            figures[name] = float(of_category[0].mean()), float(of_category.mean())
-    return figures

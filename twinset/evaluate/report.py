@@ -7,18 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageDraw
 
 from twinset.errors import DataError
-from twinset.evaluate.detection import DetectionFigures, Failure
 from twinset.evaluate.packshots import PackshotFigures
 from twinset.evaluate.retrieval import EncoderFigures, RetrievalFigures
 from twinset.images import encode_jpeg, read_image
 from twinset.types import Image, Product
 
-PHOTO_SIDE = 560  # pixels of the longer side, as inlined
 PRODUCT_SIDE = 150
-MISSED, WRONG, RIGHT = (200, 30, 30), (230, 140, 0), (30, 140, 60)
 MOST = 60  # failures shown
 _STYLE = """
 body { margin: 24px; font: 15px/1.45 system-ui, sans-serif; color: #1d2430; background: #f6f5f2; }
@@ -33,24 +29,13 @@ figcaption { font-size: 13px; overflow-wrap: anywhere; }
 Row = Sequence[object]
 
 
-def detection_table(figures: DetectionFigures) -> tuple[Row, list[Row]]:
-    """Return the header and the rows of the figures, one a category, the mean last."""
-    header = ("category", "boxes", "mAP50", "mAP50:95", "precision", "recall")
-    rows: list[Row] = [
-        _row(name, c.n, c.map_50, c.map_50_95, c.precision, c.recall) for name, c in figures.per_category.items()
-    ]
-    rows.append(_row("mean", figures.boxes, figures.map_50, figures.map_50_95, figures.precision, figures.recall))
-    rows.append(_row("mean, 10 boxes or more", "", figures.map_50_many, "", "", ""))
-    return header, rows
-
-
 def packshot_table(figures: PackshotFigures) -> tuple[Row, list[Row]]:
     """Return the header and the rows of the figures, one a category, the totals last."""
     rows: list[Row] = [(name, n, right) for name, (n, right) in figures.per_category.items()]
-    rows.append(_row("alone on a plain background", figures.n_alone, figures.right_alone))
-    rows.append(_row("  its box right too", figures.n_alone, figures.box_right_alone))
-    rows.append(_row("on a model and others", figures.n_worn, figures.right_worn))
-    rows.append(_row("all", figures.n, figures.right))
+    rows.append(dashed("alone on a plain background", figures.n_alone, figures.right_alone))
+    rows.append(dashed("  its box right too", figures.n_alone, figures.box_right_alone))
+    rows.append(dashed("on a model and others", figures.n_worn, figures.right_worn))
+    rows.append(dashed("all", figures.n, figures.right))
     return ("category", "products", "right"), rows
 
 
@@ -87,19 +72,6 @@ def likeness_lines(figures: RetrievalFigures) -> list[str]:
     return lines
 
 
-def write_detection(file: Path, figures: DetectionFigures, categories: Sequence[str]) -> None:
-    """Write the figures and the photos with the most failures: missed red, wrong orange, right green."""
-    pictures = [
-        picture(_drawn(failure, categories), PHOTO_SIDE, failure.image.path.name) for failure in figures.failures[:MOST]
-    ]
-    note = "<p>Missed boxes are red, wrong detections orange, right ones green.</p>"
-    write_page(
-        file,
-        "Detector",
-        [table_html(*detection_table(figures)), confusion_html(figures.confusion), note, _pictures(pictures)],
-    )
-
-
 def write_packshots(file: Path, figures: PackshotFigures) -> None:
     """Write the figures and products whose best detection has another category."""
     pictures = [
@@ -109,7 +81,7 @@ def write_packshots(file: Path, figures: PackshotFigures) -> None:
     write_page(
         file,
         "Packshots",
-        [table_html(*packshot_table(figures)), confusion_html(figures.confusion), _pictures(pictures)],
+        [table_html(*packshot_table(figures)), confusion_html(figures.confusion), pictures_html(pictures)],
     )
 
 
@@ -131,37 +103,12 @@ def format_cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _row(*cells: object) -> Row:
+def dashed(*cells: object) -> Row:
     return tuple("–" if cell is None else cell for cell in cells)
 
 
 def _caption(product: Product) -> str:
     return f"{product.article_type or ''}, {product.tags.get('colour', '')}: {product.title}"
-
-
-def _drawn(failure: Failure, categories: Sequence[str]) -> Image:
-    """Return the photo as large as it is shown, right detections drawn first and what is missed last."""
-    picture = Pillow.fromarray(read_image(failure.image.path))
-    picture.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-    scale = picture.width / failure.image.width
-    draw = ImageDraw.Draw(picture)
-
-    def outline(corners: Iterable[float], text: str, colour: tuple[int, int, int]) -> None:
-        x1, y1, x2, y2 = (scale * side for side in corners)
-        draw.rectangle((x1, y1, x2, y2), outline=colour, width=2)
-        below = colour == MISSED  # a wrong detection on the same box has its words above
-        at = x1 + 2, min(y2 + 1, picture.height - 12) if below else max(y1 - 12, 0)
-        words = draw.textbbox(at, text)
-        draw.rectangle((words[0] - 2, words[1] - 1, words[2] + 2, words[3] + 1), fill=colour)
-        draw.text(at, text, fill="white")
-
-    names = [categories[label] for label in failure.found.labels.tolist()]
-    found = list(enumerate(failure.found.boxes.tolist()))
-    for i, corners in sorted(found, key=lambda one: one[0] in failure.wrong):
-        outline(corners, f"{names[i]} {failure.found.scores[i]:.2f}", WRONG if i in failure.wrong else RIGHT)
-    for i in failure.missed:
-        outline(failure.image.boxes[i].tolist(), failure.image.labels[i], MISSED)
-    return np.asarray(picture)
 
 
 def product_html(product: Product, caption: str) -> str:
@@ -183,7 +130,7 @@ def picture(image: Image, side: int, caption: str) -> str:
     )
 
 
-def _pictures(pictures: Sequence[str]) -> str:
+def pictures_html(pictures: Sequence[str]) -> str:
     return f'<div class="pictures">{"".join(pictures)}</div>'
 
 

@@ -1,0 +1,80 @@
+"""`twinset bench new-category`: benchmarks that train."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from twinset.cli_base import CATEGORY, FOLDER, options, report_problems, strict_option, threads_option
+from twinset.cli_detector import canvas, network_options
+from twinset.cli_train import changed_settings, prepare
+
+run_option = click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the trainings."
+)
+photo_options = options(
+    click.option("--voc", type=FOLDER, required=True, help="Street photos with Pascal VOC boxes: train and val."),
+    click.option("--corrections", multiple=True, metavar="FILE", help="Corrections of train's labels; see data audit."),
+)
+budget_options = options(
+    click.option("--epochs", type=click.IntRange(1), help="Rounds over the photos, of each training."),
+    click.option("--minutes", type=click.FloatRange(0), help="Stop each training after so much of it."),
+)
+set_option = click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change any other setting of training."
+)
+
+
+@click.command("new-category")
+@click.option("--category", type=CATEGORY, default="hat", show_default=True, help="The category that is new.")
+@click.option("--photos", type=click.IntRange(1), default=200, show_default=True, help="Photos that show it.")
+@click.option(
+    "--tune-minutes",
+    type=click.FloatRange(0, min_open=True),
+    default=20,
+    show_default=True,
+    help="To learn it in, at most.",
+)
+@click.option("--tune-epochs", type=click.IntRange(1), default=60, show_default=True, help="Likewise, in rounds.")
+@run_option
+@options(photo_options, network_options, budget_options, set_option, strict_option, threads_option)
+def bench_new_category(
+    category: str,
+    photos: int,
+    tune_minutes: float,
+    tune_epochs: int,
+    out: Path,
+    voc: Path,
+    corrections: Sequence[str],
+    head: str | None,
+    backbone: str | None,
+    size: str | None,
+    epochs: int | None,
+    minutes: float | None,
+    changes: Sequence[str],
+    strict: bool,
+    threads: int | None,
+) -> None:
+    """Average precision of a category learned late, from few photos, beside one known all along.
+
+    Trains three detectors: without the category, on from there with it, and with it from the start.
+
+    Example: twinset bench new-category --voc street-voc --category hat --minutes 60 --out runs/new-category
+    """
+    prepare(threads)
+    from twinset.bench.new_category import run, tuning_settings
+    from twinset.data.voc import read_voc
+    from twinset.detect.sources import Sources, street_photos
+    from twinset.detect.train import TrainSettings
+    from twinset.taxonomy import default_taxonomy
+
+    given = {"head": head, "backbone": backbone, "epochs": epochs, "minutes": minutes, **canvas(size)}
+    settings = changed_settings(TrainSettings(), given, changes)
+    taxonomy = default_taxonomy()
+    sources = Sources(voc, corrections=tuple(corrections), strict=strict)
+    images, _ = street_photos(sources, taxonomy, report_problems)
+    val = read_voc(voc, "val", taxonomy, strict)
+    run(category, images, val, taxonomy, settings, tuning_settings(settings, tune_minutes, tune_epochs), photos, out)
+
+
+bench_commands = (bench_new_category,)

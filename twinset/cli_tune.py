@@ -1,0 +1,79 @@
+"""`twinset tune detector`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from twinset.cli_base import json_option, options, print_json, report_problems
+from twinset.cli_detector import canvas, network_options, source_options, take_sources
+from twinset.cli_train import changed_settings, prepare, training_options
+from twinset.errors import UsageError
+
+
+@click.group()
+def tune() -> None:
+    """Look for better settings of a training (needs twinset[train])."""
+
+
+@tune.command("detector")
+@training_options
+@options(network_options, source_options)
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Trainings of the study.")
+@click.option(
+    "--pruner",
+    type=click.Choice(["median", "hyperband", "none"]),
+    default="median",
+    show_default=True,
+    help="Which trainings are stopped early: those below the median of the others, by halves, or none.",
+)
+@json_option
+def tune_detector_command(
+    out: Path,
+    size: str | None,
+    trials: int,
+    pruner: str,
+    threads: int | None,
+    changes: Sequence[str],
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Try settings of a detector's training, judged on dev; the same command goes on with the study.
+
+    Looks for learning rates, augmentation, assignment and the weights of the losses, and prints the best as flags of
+    `twinset train detector`.
+
+    Example: twinset tune detector --voc street-voc --epochs 4 --size 288x192 --trials 20 --out runs/tuning
+    """
+    prepare(threads)
+    from twinset.detect.operating import evaluate_on
+    from twinset.detect.sources import read_sources
+    from twinset.detect.train import TrainSettings
+    from twinset.detect.tune import as_flags, best_trial, space_of, tune_detector
+    from twinset.taxonomy import default_taxonomy
+
+    sources = take_sources(given)
+    settings = changed_settings(TrainSettings(), given | canvas(size), changes)
+    taxonomy = default_taxonomy()
+    samples, dev = read_sources(sources, taxonomy, taxonomy.names, settings.seed, report_problems)
+    if not dev:
+        raise UsageError("expected --voc or --ccp: settings are chosen on their dev photos, found neither", field="voc")
+    found = tune_detector(settings, samples, taxonomy.names, evaluate_on(dev, taxonomy), trials, out, pruner)
+    best = best_trial(found)
+    flags = as_flags(best.values)
+    if as_json:
+        rows = [
+            {"trial": t.number, "state": t.state, "epochs": t.epochs, "map_50": t.map_50, **t.values} for t in found
+        ]
+        print_json({"trials": rows, "best": best.number, "map_50": best.map_50, "flags": flags})
+        return
+    from twinset.cli_tables import print_table
+
+    names = list(space_of(settings))
+    table = []
+    for t in found:
+        values = [f"{t.values[name]:.3g}" if name in t.values else "" for name in names]
+        table.append((t.number, t.state, t.epochs, "–" if t.map_50 is None else t.map_50, *values))
+    print_table(("trial", "state", "epochs", "mAP50 on dev", *names), table)
+    click.echo(f"best, trial {best.number}: {' '.join(flags)}")
