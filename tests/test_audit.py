@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from twinset.data.audit import AcceptSettings, accept_only, audit_boxes
+from twinset.data.audit_set import confusing_pairs, count_categories, find_duplicates, photo_qualities
 from twinset.data.labelled import Labelled, LabelledImage
 from twinset.data.suggestions import Suggestion, apply_suggestions, read_suggestions, write_suggestions
 from twinset.errors import DataError, UsageError
@@ -169,3 +171,46 @@ def test_the_page_shows_the_box_as_labelled_and_as_suggested(tmp_path):
     assert "0.50 add hat: rule, accepted; a.jpg, new box" in page
     colours = {tuple(colour) for colour in draw_suggestion(image, wrong[0]).reshape(-1, 3).tolist()}
     assert {LABELLED, SUGGESTED} <= colours
+
+
+# --- the set as a whole -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_photo_in_two_parts_of_the_split_comes_first(tmp_path):
+    pytest.importorskip("imagehash")
+    rng = np.random.default_rng(0)
+    paths = []
+    for name in ("a", "b", "c"):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 6, 3), np.uint8))
+        coarse.resize((120, 180), Image.Resampling.BICUBIC).save(tmp_path / f"{name}.png")
+        paths.append(tmp_path / f"{name}.png")
+    Image.open(paths[0]).resize((80, 120)).save(tmp_path / "a-small.jpg", quality=70)
+    Image.open(paths[1]).save(tmp_path / "b-again.png")
+    parts = {"train": [*paths, tmp_path / "b-again.png"], "val": [tmp_path / "a-small.jpg"]}
+
+    first, second = find_duplicates(parts)
+
+    assert (first.first, first.second, first.parts, first.across) == ("a.png", "a-small.jpg", ("train", "val"), True)
+    assert (second.first, second.second, second.across, second.bits) == ("b.png", "b-again.png", False, 0)
+
+
+def test_rare_categories_come_first_and_mixed_up_ones_are_counted():
+    images = [photo([TOP, SKIRT], ["top", "skirt"]), photo([TOP], ["top"])]
+
+    assert count_categories(images, ("top", "skirt", "hat")) == [
+        ("hat", 0, 0, 0),
+        ("skirt", 1, 1, pytest.approx(1 / 3)),
+        ("top", 2, 2, pytest.approx(2 / 3)),
+    ]
+    renames = [suggestion("rename", label="top", category="skirt")] * 2 + [suggestion("move")]
+    assert confusing_pairs(renames) == [("top", "skirt", 2)]
+
+
+def test_a_photo_with_a_swapped_label_is_of_less_quality():
+    pytest.importorskip("cleanlab")
+    sure = detections((TOP, 0.99, "top"), (SKIRT, 0.99, "skirt"), (SHOES, 0.98, "hat"))
+    images = [photo([TOP, SKIRT], ["top", "skirt"]), photo([TOP, SKIRT], ["top", "shorts"])]
+
+    right, wrong = photo_qualities(images, [sure, sure], CATEGORIES, ("top", "skirt", "shorts"))
+
+    assert right > 0.99 and wrong < 0.5

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,10 @@ from twinset.cli_base import (
 )
 from twinset.cli_labelled import detect_all, labelled_options, read_labelled
 
+if TYPE_CHECKING:
+    from twinset.data.labelled import Labelled
+
+Tables = dict[str, tuple[tuple[str, ...], list[tuple[object, ...]]]]  # name -> header and rows
 RULES = ("move", "rename", "missing", "ignore")
 
 
@@ -33,6 +38,12 @@ def data() -> None:
 @click.option("--accept", default=",".join(RULES), show_default=True, help="Rules whose safe suggestions are accepted.")
 @click.option("--min-suspicion", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Leave out others.")
 @click.option("--accepted-only", is_flag=True, help="Write only what is accepted.")
+@click.option(
+    "--survey",
+    "surveyed",
+    is_flag=True,
+    help="Look at the set as a whole too: rare and confused categories, doubtful photos, the same photo twice.",
+)
 @options(strict_option, model_option, threads_option, json_option, html_option)
 def audit(
     voc: Path | None,
@@ -45,6 +56,7 @@ def audit(
     accept: str,
     min_suspicion: float,
     accepted_only: bool,
+    surveyed: bool,
     strict: bool,
     model: str,
     threads: int | None,
@@ -66,15 +78,29 @@ def audit(
     suggestions = audit_boxes(labelled.images, found, finder.categories, labelled.categories, settings)
     kept = [one for one in suggestions if one.accepted or (one.score >= min_suspicion and not accepted_only)]
     write_suggestions(out, kept, photos=len(labelled.images), split=split, model=finder.version, accept=accept)
+    tables: Tables = {}
+    if surveyed:
+        from twinset.data.audit_set import survey
+
+        parts = _parts(voc, ccp, labelled, strict)
+        tables = survey(labelled.images, found, finder.categories, labelled.categories, suggestions, parts)
     if html:
         from twinset.evaluate.audit_page import write_audit
 
-        write_audit(html, labelled, kept)
-    _report(kept, as_json)
+        write_audit(html, labelled, kept, tables)
+    _report(kept, tables, as_json)
 
 
-def _report(suggestions: "Sequence[object]", as_json: bool) -> None:
-    """Print how many suggestions there are by rule, and how many of them are accepted."""
+def _parts(voc: Path | None, ccp: Path | None, labelled: "Labelled", strict: bool) -> dict[str, list[Path]]:
+    """Return the photos of every part of the split, whichever is audited; of a COCO file all as one part."""
+    if not voc and not ccp:
+        return {"all": [image.path for image in labelled.images]}
+    parts = {part: read_labelled(voc, ccp, None, None, part, strict) for part in ("train", "dev", "val")}
+    return {part: [image.path for image in read.images] for part, read in parts.items()}
+
+
+def _report(suggestions: "Sequence[object]", tables: Tables, as_json: bool) -> None:
+    """Print how many suggestions there are by rule, and how many of them are accepted; then the survey's tables."""
     from twinset.cli_tables import print_table
 
     total = Counter((one.rule, one.action) for one in suggestions)  # type: ignore[attr-defined]
@@ -82,9 +108,15 @@ def _report(suggestions: "Sequence[object]", as_json: bool) -> None:
     rows = [(rule, action, n, accepted[rule, action]) for (rule, action), n in sorted(total.items())]
     if as_json:
         names = ("rule", "action", "suggested", "accepted")
-        print_json({"suggestions": len(suggestions), "by_rule": [dict(zip(names, row, strict=True)) for row in rows]})
+        found = {"by_rule": [dict(zip(names, row, strict=True)) for row in rows]}
+        for name, (header, lines) in tables.items():
+            found[name] = [dict(zip(header, row, strict=True)) for row in lines]
+        print_json({"suggestions": len(suggestions), **found})
         return
     print_table(("rule", "action", "suggested", "accepted"), rows)
+    for name, (header, lines) in tables.items():
+        click.echo(f"{name}: {len(lines)}")
+        print_table(header, lines)
 
 
 @data.command("apply")

@@ -1,6 +1,6 @@
 """Suggested corrections as one HTML file to look at, the likeliest first: boxes as labelled red, as suggested green."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,13 @@ MIN_SIDE = 60.0  # pixels of a photo that are shown at least
 LABELLED, SUGGESTED = (200, 30, 30), (30, 140, 60)
 
 
-def write_audit(file: Path, labelled: Labelled, suggestions: Sequence[Suggestion]) -> None:
-    """Write the first suggestions with their pictures. Raises DataError where the file can't be written."""
+def write_audit(
+    file: Path,
+    labelled: Labelled,
+    suggestions: Sequence[Suggestion],
+    tables: Mapping[str, tuple[Sequence[object], Sequence[Sequence[object]]]] | None = None,
+) -> None:
+    """Write the first suggestions with pictures, then tables. Raises DataError where the file can't be written."""
     images = {(image.source, image.path.name): image for image in labelled.images}
     shown = [
         picture(draw_suggestion(images[one.source, one.image], one), SIDE, caption(one)) for one in suggestions[:MOST]
@@ -29,7 +34,10 @@ def write_audit(file: Path, labelled: Labelled, suggestions: Sequence[Suggestion
     rows = [(rule, sum(one.rule == rule for one in suggestions)) for rule in sorted({one.rule for one in suggestions})]
     note = f"<p>The likeliest {len(shown)} of {len(suggestions)}. The box as labelled is red, as suggested green.</p>"
     pictures = f'<div class="pictures">{"".join(shown)}</div>'
-    write_page(file, "Audit of labels", [table_html(("rule", "suggestions"), rows), note, pictures])
+    parts = [table_html(("rule", "suggestions"), rows), note, pictures]
+    for name, (header, lines) in (tables or {}).items():
+        parts += [f"<h2>{name}</h2>", table_html(header, lines)]
+    write_page(file, "Audit of labels", parts)
 
 
 def caption(one: Suggestion) -> str:
