@@ -302,7 +302,7 @@ def test_a_store_of_another_model_is_named_with_what_to_do(run, store, street, t
     ran = run(command, *given, "--store", store)
     (line,) = [line for line in ran.stderr.splitlines() if line.startswith("Error: ")]
     assert (ran.code, ran.stdout) == (1, "") and OTHER_MODEL in line and FakeModels().version in line
-    assert "choose that --model, or index the feed into another --store" in line
+    assert "choose that --model, or roll this one out: twinset reindex" in line
     assert sorted(path.name for path in Path(store).rglob("*")) == before
 
 

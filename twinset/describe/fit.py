@@ -295,30 +295,19 @@ def _unlikely(head: Head, embeddings: Floats, said: NDArray[np.int64], most: flo
 
 
 def label_weights(labels: Labels, gallery: Embedded, queries: Embedded) -> tuple[LabelWeights, dict[str, float]]:
-    """Return the weights with which the first hit is right most often, by article type, colour, both and gender.
-
-    The gender is that of queries whose title names one.
-    """
+    """Return the weights with which the first hit is right most often, by article type, colour and both."""
     best, figures = LabelWeights(), dict[str, float]()
     if not len(queries.samples):
         return best, figures
     ranked = rank_within(labels, gallery, queries)
     types, colours = gallery.labels("article_type"), gallery.labels("base_colour")
     own_types, own_colours = queries.labels("article_type"), queries.labels("base_colour")
-    genders, own_genders = gallery.labels("gender"), queries.labels("gender")
-    gendered = own_genders != UNKNOWN if (own_genders != UNKNOWN).any() else slice(None)
     for counts in itertools.product(TYPE_COUNTS, COLOUR_COUNTS, GENDER_COUNTS):
         weights = LabelWeights(*counts)
         first = np.take_along_axis(ranked.rows, ranked.order(weights).argmin(1)[:, None], 1)[:, 0]
         right_type, right_colour = types[first] == own_types, colours[first] == own_colours
         both = right_type & right_colour
-        right_gender = (genders[first] == own_genders)[gendered]
-        found = {
-            "first_type": right_type,
-            "first_colour": right_colour,
-            "first_both": both,
-            "first_gender": right_gender,
-        }
+        found = {"first_type": right_type, "first_colour": right_colour, "first_both": both}
         trial = {name: round(float(right.mean()), 4) for name, right in found.items()}
         if not any(counts):
             figures = {f"{name}_unweighted": share for name, share in trial.items()} | trial
