@@ -6,7 +6,7 @@ from typing import Any
 from twinset.store.base import check_note_name
 from twinset.store.milvus_filter import one_of, quoted
 from twinset.store.milvus_rows import NOTE, NOTE_END, note_key, note_name, note_of, note_row
-from twinset.store.milvus_server import READ_TIMEOUT_S, Server
+from twinset.store.milvus_server import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Server
 
 NOTE_S = 1.0  # a note that was read is known for so long: every search asks for its shop's rules
 
@@ -58,7 +58,7 @@ class MilvusNotes:
                     consistency_level=level,
                     timeout=timeout_s,
                 ),
-                READ_TIMEOUT_S,
+                WRITE_TIMEOUT_S if level == "Strong" else READ_TIMEOUT_S,  # the newest decides on writing
             )
         )
 
