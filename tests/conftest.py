@@ -54,6 +54,12 @@ def new_uri(store_kind: str, request: pytest.FixtureRequest) -> Callable[[Path],
     return lambda folder: f"{server.uri}/t{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
 
+@pytest.fixture
+def uri(tmp_path: Path, new_uri: Callable[[Path], str]) -> str:
+    """The URI of a test's own store, of both kinds."""
+    return new_uri(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A real Chromium, ended with the module: its driver keeps an event loop running meanwhile."""

@@ -56,11 +56,6 @@ class Describing:
 
 
 @pytest.fixture
-def uri(tmp_path, new_uri):
-    return new_uri(tmp_path)
-
-
-@pytest.fixture
 def shelf(uri):
     open_store(uri, MODEL, create=True).upsert(random_entries(24))
     return open_shelf(uri)

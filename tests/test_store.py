@@ -51,12 +51,6 @@ def random_entries(n: int, seed: int = 0, grouped: bool = False) -> list[Entry]:
 
 
 @pytest.fixture
-def uri(tmp_path, new_uri):
-    """Where `store` is, of both kinds."""
-    return new_uri(tmp_path)
-
-
-@pytest.fixture
 def store(uri):
     return open_store(uri, MODEL, create=True)
 

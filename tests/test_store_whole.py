@@ -18,11 +18,6 @@ from twinset.store.copy import backup, copy_store, copy_to, restore
 
 
 @pytest.fixture
-def uri(tmp_path, new_uri):
-    return new_uri(tmp_path)
-
-
-@pytest.fixture
 def store(uri):
     return open_store(uri, MODEL, create=True)
 
