@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from twinset.bench.int8 import Bargain, compare
 from twinset.cli import cli
 from twinset.data.drawn import draw_look
 from twinset.detect.detector import Detector, DetectorConfig, load_config
-from twinset.detect.quantise import Bargain, compare, quantise
+from twinset.detect.quantise import quantise
 from twinset.errors import UsageError
 from twinset.models import FILES, WEIGHTS
 from twinset.runtime import OnnxSession

@@ -75,9 +75,10 @@ def train_detector_command(
     Example: twinset train detector --voc street-voc --ccp street-ccp --catalog products.csv --out runs/detector
     """
     prepare(threads)
-    from twinset.detect.operating import evaluate_on, set_threshold
+    from twinset.detect.operating import set_threshold
     from twinset.detect.sources import read_sources
     from twinset.detect.train import TrainSettings, train_detector
+    from twinset.evaluate.detection import evaluate_on
     from twinset.models import find_detector
 
     sources = take_sources(given)

@@ -113,10 +113,11 @@ def export_detector_command(
 
 def _offer_int8(run: Path, out: Path, voc: Path, as_json: bool, threads: int | None) -> None:
     """Put an int8 detector into `out` if it is the better bargain, and print what both measure."""
+    from twinset.bench.int8 import compare
     from twinset.cli_tables import print_table
     from twinset.data.voc import read_voc
     from twinset.detect.detector import load_config
-    from twinset.detect.quantise import CALIBRATION, compare, quantise
+    from twinset.detect.quantise import CALIBRATION, quantise
     from twinset.evaluate.detection import evaluate_detector
     from twinset.images import read_image
     from twinset.models import model_taxonomy

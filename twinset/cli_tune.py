@@ -47,10 +47,10 @@ def tune_detector_command(
     Example: twinset tune detector --voc street-voc --epochs 4 --size 288x192 --trials 20 --out runs/tuning
     """
     prepare(threads)
-    from twinset.detect.operating import evaluate_on
     from twinset.detect.sources import read_sources
     from twinset.detect.train import TrainSettings
     from twinset.detect.tune import as_flags, best_trial, space_of, tune_detector
+    from twinset.evaluate.detection import evaluate_on
     from twinset.taxonomy import default_taxonomy
 
     sources = take_sources(given)

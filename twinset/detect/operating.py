@@ -1,15 +1,15 @@
-"""Where to operate: the detector's figures on dev while it trains, and the score threshold that serves best there."""
+"""Where to operate: the score threshold that serves best on dev, and each category's exponent."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twinset.boxes import box_iou
-from twinset.data.labelled import Labelled, LabelledImage
+from twinset.data.labelled import LabelledImage
 from twinset.detect.detector import Detector, load_config, load_detector
 from twinset.images import read_image
 from twinset.taxonomy import Taxonomy
@@ -19,22 +19,6 @@ MATCH_IOU = 0.5
 LOWEST_SCORE = 0.02
 MIN_BOXES = 20  # fewer tell no threshold
 BATCH = 16
-
-
-def evaluate_on(images: Sequence[LabelledImage], taxonomy: Taxonomy) -> Callable[[Detector], dict[str, float]]:
-    """Return a function that gives a detector's mAP50 on the photos, a figure for each source."""
-    from twinset.evaluate.detection import evaluate_detector
-
-    parts = {}
-    for source in dict.fromkeys(image.source for image in images):
-        labels = taxonomy.sources[source].categories if source in taxonomy.sources else frozenset(taxonomy.names)
-        categories = tuple(name for name in taxonomy.names if name in labels)
-        parts[source] = Labelled([image for image in images if image.source == source], categories, [])
-
-    def evaluate(detector: Detector) -> dict[str, float]:
-        return {f"map_50_{name}": round(evaluate_detector(part, detector).map_50, 4) for name, part in parts.items()}
-
-    return evaluate
 
 
 def set_threshold(folder: Path, images: Sequence[LabelledImage], taxonomy: Taxonomy) -> float:

@@ -1,40 +1,21 @@
-"""An int8 copy of an exported detector, and whether it is worth having on this machine: both are measured.
+"""An int8 copy of an exported detector. Whether it is worth having is measured by bench/int8.py.
 
 Static quantisation of the convolutions, a scale for each channel (ONNX Runtime); ranges come from calibration photos
 that are scaled as serving scales them. The last layers stay as they are: what they say is scores and boxes.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from twinset.detect.detector import Detector, DetectorConfig, input_size_wh, resize
+from twinset.detect.detector import DetectorConfig, input_size_wh, resize
 from twinset.errors import UsageError
-from twinset.runtime import OnnxSession
 from twinset.types import Image
 
-MOST_LOST = 0.005  # of mAP50, from which int8 isn't worth it
 LAST_LAYERS = (".classify.", ".regress.")
 CALIBRATION = 64  # photos are enough for ranges
-
-
-@dataclass(frozen=True, slots=True)
-class Bargain:
-    """An fp32 and an int8 detector side by side."""
-
-    fp32_ms: float  # median a photo
-    int8_ms: float
-    fp32_map_50: float
-    int8_map_50: float
-
-    @property
-    def recommended(self) -> bool:
-        """Whether int8 is faster and within half a point of mAP50."""
-        return self.int8_ms < self.fp32_ms and self.fp32_map_50 - self.int8_map_50 <= MOST_LOST
 
 
 def quantise(file: Path, out: Path, photos: Sequence[Image], config: DetectorConfig) -> None:
@@ -63,28 +44,6 @@ def quantise(file: Path, out: Path, photos: Sequence[Image], config: DetectorCon
         )
     finally:
         plain.unlink()
-
-
-def compare(
-    fp32: Path,
-    int8: Path,
-    config: DetectorConfig,
-    photos: Sequence[Image],
-    map_50: Callable[[Detector], float],
-    threads: int | None,
-) -> Bargain:
-    """Return both files' latency on photos, turn by turn, and mAP50, on ONNX Runtime."""
-    from twinset.bench.timing import percentiles, time_ms
-
-    detectors = [Detector(OnnxSession(file, threads), config) for file in (fp32, int8)]
-    times: list[list[float]] = [[], []]
-    turn = itertools.cycle(photos)
-    for _ in range(4):  # in turns, so that a busy moment hits both
-        for mine, detector in zip(times, detectors, strict=True):
-            mine += time_ms(lambda detector=detector: detector.detect(next(turn)), 10, 2)  # type: ignore[misc]
-    medians = [percentiles(mine)[0] for mine in times]
-    figures = [map_50(detector) for detector in detectors]
-    return Bargain(medians[0], medians[1], figures[0], figures[1])
 
 
 def _with_plain_weights(model: Any) -> Any:

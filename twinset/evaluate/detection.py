@@ -13,6 +13,7 @@ from twinset.errors import UsageError
 from twinset.evaluate.calibration import Calibration, calibrate
 from twinset.evaluate.precision import MANY_BOXES, average_precisions, coco_classes, intervals
 from twinset.images import read_image
+from twinset.taxonomy import Taxonomy
 from twinset.types import Detections, Image
 
 MIN_SCORE = 0.01  # detections below it don't move a mean average precision
@@ -224,3 +225,17 @@ def _match(image: LabelledImage, found: Detections, categories: Sequence[str]) -
         seen_as[i] = image.labels[i] if taken[i] else names[over[0]] if over else NOTHING
         stray = [row for row in stray if row not in over[:1]]
     return _Match(right, seen_as, [names[row] for row in stray])
+
+
+def evaluate_on(images: Sequence[LabelledImage], taxonomy: Taxonomy) -> Callable[[Finder], dict[str, float]]:
+    """Return a function that gives a detector's mAP50 on the photos, a figure for each source."""
+    parts = {}
+    for source in dict.fromkeys(image.source for image in images):
+        labels = taxonomy.sources[source].categories if source in taxonomy.sources else frozenset(taxonomy.names)
+        categories = tuple(name for name in taxonomy.names if name in labels)
+        parts[source] = Labelled([image for image in images if image.source == source], categories, [])
+
+    def evaluate(detector: Finder) -> dict[str, float]:
+        return {f"map_50_{name}": round(evaluate_detector(part, detector).map_50, 4) for name, part in parts.items()}
+
+    return evaluate
