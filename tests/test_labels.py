@@ -211,6 +211,26 @@ def test_good_first_hits_mostly_score_a_half_or_more(fitted):
     assert figures["first_type"] >= figures["first_type_unweighted"] - 0.02
 
 
+def test_scores_mean_the_same_of_street_photos_where_some_are_known():
+    vocabulary = Vocabulary(("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("red", "blue"), ("puma",), ("top",))
+    tasks = Tasks({"type": 3, "gender": 4, "words": 1, "category": 1, "colour": 2, "colour_base": 2})
+    train, dev, near, far = embedded(300, 0), embedded(80, 1), embedded(60, 2), embedded(60, 3)
+    blurred = far.embeddings + np.random.default_rng(4).normal(scale=0.05, size=far.embeddings.shape).astype(np.float32)
+    street = Embedded(far.samples, blurred / np.linalg.norm(blurred, axis=1, keepdims=True))
+    measured = [(Colour("blue", 1.0),)] * 80
+
+    def fit(street):
+        weights = (0.4, 0.2, 0.2, 0.2)
+        return fit_labels(tasks, weights, vocabulary, train, dev, dev, measured=measured, street=street)[0]
+
+    labels = fit(street)
+    nearest = rank_within(labels, train, street).order(labels.weights).min(1)
+    scores = [closeness(float(distance), labels.calibration.half["top"]) for distance in nearest]
+    assert np.mean(np.array(scores) >= labels.calibration.min_score) == pytest.approx(0.9, abs=0.03)
+    few = Embedded(near.samples[:5], near.embeddings[:5])
+    assert fit(few).calibration.half == fit(None).calibration.half  # too few to go by
+
+
 def test_learning_ranks_as_searching_does(fitted):
     labels, _, train, dev = fitted
     ranked = rank_within(labels, train, dev)

@@ -28,8 +28,8 @@ def export() -> None:
 @export.command("encoder")
 @click.argument("run", type=FOLDER)
 @click.option("--catalog", type=FILE, required=True, help="The product feed it was trained on.")
-@click.option("--voc", type=FOLDER, help="Street photos with Pascal VOC boxes, for backgrounds.")
-@click.option("--ccp", type=FOLDER, help="Street photos with CCP masks, for backgrounds.")
+@click.option("--voc", type=FOLDER, help="Street photos with Pascal VOC boxes: backgrounds, and what scores mean.")
+@click.option("--ccp", type=FOLDER, help="Street photos with CCP masks, likewise.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The model's folder.")
 @click.option("--model", default="default", show_default=True, help="Whose detector goes with it.")
 @options(strict_option, threads_option)
@@ -69,9 +69,10 @@ def export_encoder_command(
     feed = read_rows(catalog, strict)
     boxes = read.worn_boxes(feed, load_detector(folder, threads))
     items = read.catalogue_samples(feed, boxes, vocabulary, taxonomy)
-    images, _ = street_photos(Sources(voc, ccp, strict=strict), taxonomy, report_problems)
+    images, dev = street_photos(Sources(voc, ccp, strict=strict), taxonomy, report_problems)
     scenes = read.backgrounds(images, 600, np.random.default_rng(settings.seed)) if images else []
-    click.echo(finish_encoder(trainee, settings.size, vocabulary, items, scenes, out))
+    held_back = read.street_samples(dev, ccp, vocabulary, taxonomy)
+    click.echo(finish_encoder(trainee, settings.size, vocabulary, items, scenes, out, held_back))
     for file in ("detector.onnx", "detector.json"):
         shutil.copyfile(folder / file, out / file)
 

@@ -88,10 +88,10 @@ def train_encoder_command(
     boxes = read.worn_boxes(feed, load_detector(folder, threads))
     vocabulary = read.read_vocabulary([p for p in feed.products if not p.product_id.endswith("0")], taxonomy)
     items = read.catalogue_samples(feed, boxes, vocabulary, taxonomy)
-    images, _ = street_photos(Sources(voc, ccp, strict=strict), taxonomy, report_problems)
-    street = read.street_samples(images, ccp, vocabulary, taxonomy)
+    images, dev = street_photos(Sources(voc, ccp, strict=strict), taxonomy, report_problems)
+    street, held_back = (read.street_samples(part, ccp, vocabulary, taxonomy) for part in (images, dev))
     scenes = read.backgrounds(images, 600, np.random.default_rng(settings.seed)) if images else []
-    click.echo(train_encoder(settings, items, street, scenes, vocabulary, out))
+    click.echo(train_encoder(settings, items, street, scenes, vocabulary, out, held_back))
 
 
 def changed_settings(settings: T, given: dict[str, Any], changes: Sequence[str]) -> T:

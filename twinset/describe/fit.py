@@ -56,10 +56,12 @@ def fit_labels(
     moved: Embedded,
     *,
     measured: Sequence[Sequence[Colour]],
+    street: Embedded | None = None,
 ) -> tuple[Labels, dict[str, float]]:
     """Return what embeddings say, and the figures on dev.
 
-    `weights` are those of the embedding's parts, `moved` street views of dev, `measured` what the pixels of dev say.
+    `weights` are those of the embedding's parts, `moved` street views of dev, `measured` what the pixels of dev say,
+    `street` items of real street photos, of which the category is known: what scores mean is fitted to them.
     """
     trained = trained_heads(tasks, weights, vocabulary)
     heads, figures = {}, {}
@@ -74,7 +76,8 @@ def fit_labels(
     colour_weight, figures["first_colour_right"] = _colour_weight(labels, dev, measured)
     chosen, first_hits = label_weights(labels, train, dev)
     figures |= first_hits
-    calibration = _calibration(labels, chosen, vocabulary, train, dev, moved)
+    good = _street_hits(labels, chosen, train, street) if street and len(street.samples) else {}
+    calibration = _calibration(_shop_hits(labels, chosen, train, (dev, moved)), good, vocabulary)
     log.info("weights of labels %s, of colours by the network %s: %s", chosen, colour_weight, figures)
     return Labels(
         labels.article_type,
@@ -316,36 +319,55 @@ def label_weights(labels: Labels, gallery: Embedded, queries: Embedded) -> tuple
     return best, figures
 
 
-def _calibration(
-    labels: Labels,
-    weights: LabelWeights,
-    vocabulary: Vocabulary,
-    gallery: Embedded,
-    dev: Embedded,
-    moved: Embedded,
-) -> Calibration:
-    """Return the distances that `GOOD_KEPT` of good first hits don't exceed, by category.
-
-    Good is a first hit of the query's article type; queries are shop views and street views alike.
-    """
+def _shop_hits(
+    labels: Labels, weights: LabelWeights, gallery: Embedded, parts: Sequence[Embedded]
+) -> dict[int, list[float]]:
+    """Return by category how far first hits of the query's own article type are, as ranking sees it."""
     good: dict[int, list[float]] = {}
     types = gallery.labels("article_type")
-    for queries in (dev, moved) if len(dev.samples) else ():
-        ranked = rank_within(labels, gallery, queries)
-        order = ranked.order(weights)
-        place = order.argmin(1)
-        first = np.take_along_axis(ranked.rows, place[:, None], 1)[:, 0]
-        nearest = np.take_along_axis(order, place[:, None], 1)[:, 0]
+    for queries in (part for part in parts if len(part.samples)):
+        first, nearest = _first(rank_within(labels, gallery, queries), weights)
         for sample, row, distance in zip(queries.samples, first, nearest, strict=True):
             if types[row] == sample.article_type:
                 good.setdefault(sample.category, []).append(float(distance))
-    every = [distance for distances in good.values() for distance in distances]
+    return good
+
+
+def _street_hits(labels: Labels, weights: LabelWeights, gallery: Embedded, queries: Embedded) -> dict[int, list[float]]:
+    """Return the same for items of street photos, good where the nearest of all products is of the item's category."""
+    good: dict[int, list[float]] = {}
+    categories = gallery.labels("category")
+    overall = (queries.embeddings @ gallery.embeddings.T).argmax(1)
+    _, nearest = _first(rank_within(labels, gallery, queries), weights)
+    for sample, row, distance in zip(queries.samples, overall, nearest, strict=True):
+        if categories[row] == sample.category:
+            good.setdefault(sample.category, []).append(float(distance))
+    return good
+
+
+def _first(ranked: Ranked, weights: LabelWeights) -> tuple[NDArray[np.int64], Floats]:
+    """Return (Q,) the rows of first hits and their distances as ranking sees them."""
+    order = ranked.order(weights)
+    place = order.argmin(1)[:, None]
+    return np.take_along_axis(ranked.rows, place, 1)[:, 0], np.take_along_axis(order, place, 1)[:, 0]
+
+
+def _calibration(
+    shop: Mapping[int, Sequence[float]], street: Mapping[int, Sequence[float]], vocabulary: Vocabulary
+) -> Calibration:
+    """Return the distances that `GOOD_KEPT` of good first hits don't exceed, by category.
+
+    Shoppers send street photos, which are farther from a shop's pictures than these from each other: a category that
+    has enough of them takes its distance from them, the others from shop views and made street views.
+    """
+    taken = {**shop, **{category: hits for category, hits in street.items() if len(hits) >= MIN_TOLD}}
+    many = sum(map(len, street.values())) >= MIN_TOLD
+    every = [distance for hits in (street if many else shop).values() for distance in hits]
     if not every:
         return Calibration()
-    overall = float(np.quantile(every, GOOD_KEPT))
-    half: Mapping[str, float] = {
-        vocabulary.categories[category]: round(float(np.quantile(distances, GOOD_KEPT)), 5)
-        for category, distances in sorted(good.items())
-        if category != UNKNOWN and len(distances) >= MIN_TOLD
+    half = {
+        vocabulary.categories[category]: round(float(np.quantile(hits, GOOD_KEPT)), 5)
+        for category, hits in sorted(taken.items())
+        if category != UNKNOWN and len(hits) >= MIN_TOLD
     }
-    return Calibration(half, round(overall, 5), 0.5)
+    return Calibration(half, round(float(np.quantile(every, GOOD_KEPT)), 5), 0.5)

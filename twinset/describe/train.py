@@ -109,11 +109,13 @@ def train_encoder(
     scenes: Sequence[Image],
     vocabulary: Vocabulary,
     out: Path,
+    street_dev: Sequence[ItemSample] = (),
 ) -> Path:
     """Train on a catalogue's samples and return the exported encoder.onnx in `out`, where checkpoints are kept too.
 
     Every tenth product, by a hash of its id, is held back as dev: the weights of the embedding's parts are chosen
-    on it. A checkpoint found in `out` is gone on from. Raises DataError on a loss that is not finite.
+    on it. What scores mean is fitted to `street_dev`, items of street photos held back. A checkpoint found in `out` is
+    gone on from. Raises DataError on a loss that is not finite.
     """
     keep_freed_memory()
     out.mkdir(parents=True, exist_ok=True)
@@ -162,7 +164,7 @@ def train_encoder(
         with (out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         log.info("%s", line)
-    return finish_encoder(average, settings.size, vocabulary, samples, scenes, out)
+    return finish_encoder(average, settings.size, vocabulary, samples, scenes, out, street_dev)
 
 
 def finish_encoder(
@@ -172,6 +174,7 @@ def finish_encoder(
     samples: Sequence[ItemSample],
     scenes: Sequence[Image],
     out: Path,
+    street_dev: Sequence[ItemSample] = (),
 ) -> Path:
     """Return the encoder.onnx written to `out`, encoder.json and labels.json beside it: all that is chosen on dev."""
     train = [s for s in samples if not is_dev(s.product_id)]
@@ -186,8 +189,9 @@ def finish_encoder(
     EncoderConfig(size, weights=weights).save(out / "encoder.json", dev=figures)
     (out / LABELS).unlink(missing_ok=True)
     measured = [described.colours for described in load_encoder(out).describe([crop(s.pixels, s.box) for s in dev])]
-    parts = (Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved))
-    labels, label_figures = fit_labels(trainee.tasks, weights, vocabulary, *parts, measured=measured)
+    worn = embed_parts(trainee.net, street_dev, size)
+    *parts, street = (Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved, worn))
+    labels, label_figures = fit_labels(trainee.tasks, weights, vocabulary, *parts, measured=measured, street=street)
     save_labels(labels, out, dev=label_figures)
     return out / "encoder.onnx"
 
