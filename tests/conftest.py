@@ -16,12 +16,14 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+import websites
 from click.testing import CliRunner
 from fakes import FakeModels, draw_product, draw_street, make_feed, save_image
 from fastapi import FastAPI
 from hypothesis import settings
 from milvus_process import MilvusProcess, start_milvus
 
+from twinset import fetch
 from twinset.indexing import index_feed
 from twinset.store import open_store
 from twinset.types import Product
@@ -176,3 +178,23 @@ def http_client(app: FastAPI) -> Iterator[httpx.Client]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+@pytest.fixture
+def site() -> Iterator[websites.Site]:
+    site = websites.Site()
+    thread = threading.Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield site
+    site.over.set()
+    site.server.shutdown()
+    thread.join()
+    site.server.server_close()
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds waited for between attempts to fetch, without waiting."""
+    waits: list[float] = []
+    monkeypatch.setattr(fetch.time, "sleep", waits.append)
+    return waits

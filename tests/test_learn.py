@@ -10,6 +10,7 @@ from test_contract_http import png
 
 from twinset.bench.shoppers import NOISE, TASTE, clicks_at_5, draw_search, draw_shown
 from twinset.errors import StoreError
+from twinset.events import Event, EventLog, SearchedItem
 from twinset.indexing import index_feed
 from twinset.learn.bias import propensities
 from twinset.learn.learning import fit_ranker, learn, measure, quality_json
@@ -17,7 +18,6 @@ from twinset.learn.rerank import judge
 from twinset.learn.shown import read_shown, shown_of
 from twinset.ranking import FEATURES, POOL, Ranker, load_ranker, save_ranker
 from twinset.server.app import ServerSettings, create_app
-from twinset.server.events import Event, EventLog, SearchedItem
 from twinset.shop import Shop
 from twinset.store import open_store
 

@@ -63,6 +63,7 @@ def test_lists_and_truths_are_read_from_texts(tmp_path, monkeypatch):
         ("cors_origins", "https://a.example/path"),
         ("record_searches", "perhaps"),
         ("log_format", "xml"),
+        ("runtime", "tflite"),
         ("host", 5),
         ("colour", "red"),
     ],

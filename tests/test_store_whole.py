@@ -10,7 +10,7 @@ import pytest
 from test_store import MODEL, ids, make_entry, random_entries, unit
 
 from twinset.errors import StoreError
-from twinset.server.events import Event, EventLog
+from twinset.events import Event, EventLog
 from twinset.server.keys import KeyFile
 from twinset.store import Key, open_store, parse_where, views
 from twinset.store.check import check_store

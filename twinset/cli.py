@@ -1,6 +1,7 @@
 """The command line: parse, call one library function, print. Results on stdout, everything else on stderr."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -57,6 +58,7 @@ from twinset.cli_sync import sync
 from twinset.cli_train import train
 from twinset.cli_tune import tune
 from twinset.errors import DataError, UsageError
+from twinset.runtime import RUNTIME
 
 photo_arguments = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 
@@ -250,6 +252,7 @@ def serve(config: Path | None, settings: Sequence[str], **flags: Any) -> None:
     from twinset.server.run import serve as run
 
     asked = read_config(config, settings)
+    os.environ[RUNTIME] = asked.runtime  # of this process and of those it starts
     with contextlib.suppress(KeyboardInterrupt):
         run(
             asked.store,

@@ -29,9 +29,9 @@ def learn(
 
     Example: twinset learn --store shop
     """
+    from twinset.events import FILE, EventLog
     from twinset.learn.learning import learn, learned_json
     from twinset.ranking import save_ranker
-    from twinset.server.events import FILE, EventLog
     from twinset.server.settings import ServerSettings, state_folder
     from twinset.store import open_store
 

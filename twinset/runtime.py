@@ -10,6 +10,7 @@ from typing import Any
 
 from twinset.errors import MissingExtra, ModelError, UsageError
 
+RUNTIME = "TWINSET_RUNTIME"  # the variable that says which of these
 RUNTIMES = ("auto", "onnxruntime", "openvino")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
 
@@ -106,9 +107,9 @@ def open_session(
 
 def choose_runtime(runtime: str | None = None) -> str:
     """Return the name of the runtime to use, one of RUNTIMES without "auto"."""
-    asked = runtime or os.environ.get("TWINSET_RUNTIME") or "auto"
+    asked = runtime or os.environ.get(RUNTIME) or "auto"
     if asked not in RUNTIMES:
-        raise UsageError(f"TWINSET_RUNTIME: expected one of {', '.join(RUNTIMES)}, found {asked!r}", field="runtime")
+        raise UsageError(f"{RUNTIME}: expected one of {', '.join(RUNTIMES)}, found {asked!r}", field="runtime")
     installed = importlib.util.find_spec("openvino") is not None
     if asked == "auto":
         return "openvino" if installed else "onnxruntime"

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twinset.events import EventLog
 from twinset.learn.bias import propensities
 from twinset.learn.rerank import AT, Verdict, fit, judge
 from twinset.learn.shown import Shown, read_shown
 from twinset.ranking import FEATURES, Ranker, load_ranker, save_ranker
-from twinset.server.events import EventLog
 from twinset.store import Store
 
 DAY_S = 24 * 3600.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from twinset.events import EventLog
 from twinset.ranking import FEATURES
-from twinset.server.events import EventLog
 
 WANTED = ("click", "add_to_cart", "purchase")  # what says that a hit was of interest
 MAX_HITS = 24  # of a list that are looked at: few shoppers see more

@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from twinset.errors import DataError
-from twinset.server.events import FILE as EVENTS_FILE
+from twinset.events import FILE as EVENTS_FILE
 
 FOLDER = "service"  # in a backup
 _PASSING = (".lock", ".part", "-wal", "-shm")  # ends of names of what no other process could use

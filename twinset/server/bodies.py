@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from twinset.server.events import TYPES
+from twinset.events import TYPES
 
 _TEXT = {"type": "string"}
 _PHOTO = {

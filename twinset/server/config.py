@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from twinset.errors import DataError, UsageError
+from twinset.runtime import RUNTIMES
 from twinset.server.keys import is_origin
 from twinset.server.settings import ServerSettings
 
 FILE = "twinset.toml"  # in the current folder, where no other is named
 PREFIX = "TWINSET_"
-LOG_FORMATS = ("text", "json")
+CHOICES = {"log_format": ("text", "json"), "runtime": RUNTIMES}
 
 HELP = {  # every setting, in the order they are shown
     "store": "The store's folder or address.",
@@ -23,6 +24,7 @@ HELP = {  # every setting, in the order they are shown
     "host": "Address to listen on.",
     "port": "Port to listen on; 0: any that is free.",
     "threads": "CPU threads of a network; 0: all this container may use.",
+    "runtime": "auto, onnxruntime or openvino; auto: OpenVINO where it is installed.",
     "processes": "Processes that serve; photos for a second tap are found only by the one that has them.",
     "log_format": "text: warnings for people; json: a line for each request too.",
     "workers": "Photos worked on at once in one process.",
@@ -72,6 +74,7 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     threads: int = 0
+    runtime: str = "auto"
     processes: int = 1
     log_format: str = "text"
     settings: ServerSettings = field(default_factory=ServerSettings)
@@ -153,8 +156,8 @@ def _value(name: str, given: object, source: str) -> Any:
         if not isinstance(entries, list | tuple) or not all(isinstance(e, str) and is_origin(e) for e in entries if e):
             raise _wrong(name, source, "origins like https://shop.example", given)
         return tuple(entry for entry in entries if entry)
-    if not isinstance(given, str) or (name == "log_format" and given not in LOG_FORMATS):
-        raise _wrong(name, source, " or ".join(LOG_FORMATS) if name == "log_format" else "a text", given)
+    if not isinstance(given, str) or given not in CHOICES.get(name, (given,)):
+        raise _wrong(name, source, " or ".join(CHOICES.get(name, ("a text",))), given)
     return given
 
 

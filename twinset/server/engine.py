@@ -12,10 +12,10 @@ from typing import TypeVar
 from fastapi import Request
 
 from twinset.errors import NotFound
+from twinset.events import FILE as EVENTS_FILE
+from twinset.events import EventLog
 from twinset.server.audit import FILE as AUDIT_FILE
 from twinset.server.audit import AuditLog
-from twinset.server.events import FILE as EVENTS_FILE
-from twinset.server.events import EventLog
 from twinset.server.follower import Follower, warm
 from twinset.server.jobs import FOLDER as JOBS_FOLDER
 from twinset.server.jobs import Jobs

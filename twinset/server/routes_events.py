@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
+from twinset.events import TYPES, Event
 from twinset.server.access import admit
 from twinset.server.bodies import EVENTS_BODY
 from twinset.server.engine import engine_of
-from twinset.server.events import TYPES, Event
 from twinset.server.http import json_answer, json_bytes
 from twinset.server.schemas import EventsAnswer, problems
 from twinset.server.uploads import read_body, wrong

@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI, Query, Request, Response
 
+from twinset.events import TYPES
 from twinset.learn.learning import BIAS, measure, quality_json
 from twinset.learn.shown import read_shown
 from twinset.server.access import admit
 from twinset.server.engine import engine_of
-from twinset.server.events import TYPES
 from twinset.server.http import tagged
 from twinset.server.schemas import ClicksAnswer, MissesAnswer, QualityAnswer, SearchesAnswer, problems
 

@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from twinset.answers import detect_json, facet_json
+from twinset.events import SearchedItem
 from twinset.ranking import features_of
 from twinset.rules import DEFAULT_SHOP, Rules
 from twinset.server.access import Caller, admit
 from twinset.server.bodies import form_of
 from twinset.server.engine import Engine, Loaded, engine_of
-from twinset.server.events import SearchedItem
 from twinset.server.http import json_answer, json_bytes
 from twinset.server.misses import is_missed
 from twinset.server.query import Query, next_place, read_query

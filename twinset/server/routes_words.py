@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import FastAPI, Query, Request, Response
 
 from twinset.answers import facet_json
+from twinset.events import SearchedItem
 from twinset.hits import Page, Wanted
 from twinset.rules import DEFAULT_SHOP
 from twinset.server.access import admit
 from twinset.server.engine import engine_of
-from twinset.server.events import SearchedItem
 from twinset.server.http import json_answer, json_bytes, offset_of, write_cursor
 from twinset.server.query import MAX_DEPTH, MAX_K, shop_of, words_of
 from twinset.server.schemas import WordsAnswer, problems
