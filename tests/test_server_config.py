@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +14,7 @@ from conftest import is_one_error_line
 
 from twinset.errors import DataError, UsageError
 from twinset.server.config import HELP, ServeConfig, config_of, resolve
+from twinset.server.run import listen
 from twinset.server.settings import ServerSettings
 
 
@@ -115,3 +117,10 @@ def test_several_processes_serve_one_port_and_count_together(store, tmp_path):
         line for line in figures.splitlines() if line.startswith("twinset_requests_total") and "/v1/models" in line
     ]
     assert line.endswith(" 6.0")
+
+
+def test_an_answers_body_does_not_wait_for_the_headers_to_be_confirmed():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

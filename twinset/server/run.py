@@ -41,7 +41,7 @@ def serve(
 
     Raises what loading them raises, and UsageError for an address that can't be listened on.
     """
-    listener = _listen(host, port)
+    listener = listen(host, port)
     url = f"http://{_shown(host)}:{listener.getsockname()[1]}"
     set_up_logs(log_format)
     told = on_ready or _announce
@@ -135,10 +135,13 @@ def _tell_when_ready(folder: Path, processes: int, url: str, on_ready: Callable[
 # --- the address ------------------------------------------------------------------------------------------------------
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens for the service. Raises UsageError for an address it can not have."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it: an answer's body must not wait 40 ms for the caller to confirm the headers (Nagle).
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
     except (OSError, OverflowError) as exc:
