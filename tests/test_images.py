@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from twinset.errors import DataError, ImageError, ImageTooLarge
-from twinset.images import crop, decode_image, encode_jpeg, read_image, read_size, walk_images
+from twinset.images import crop, decode_image, decode_photo, encode_jpeg, read_image, read_size, walk_images
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -403,6 +403,35 @@ def test_crop_holds_the_pixels_of_the_box(box, margin, expected):
 
 
 coordinates = st.floats(-30, 50, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "seen_wh"),
+    [((2559, 400), (2559, 400)), ((2560, 400), (1280, 200)), ((300, 5124), (75, 1281)), ((10240, 160), (1280, 20))],
+)
+def test_large_photo_is_decoded_smaller_and_keeps_its_size(size_wh, seen_wh):
+    photo = decode_photo(encoded(quarters(*size_wh), "JPEG"))
+    assert (photo.width, photo.height) == size_wh
+    assert (photo.pixels.shape[1], photo.pixels.shape[0]) == seen_wh
+    assert quarters_seen(photo.pixels) == quarters_seen(quarters(*size_wh))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_large_photo_is_turned_with_its_boxes(orientation):
+    data = encoded(quarters(2800, 1400), "JPEG", exif=exif_of(orientation))
+    photo, full = decode_photo(data), decode_image(data)
+    height, width = full.shape[:2]
+    assert (photo.width, photo.height) == (width, height) and photo.pixels.shape[:2] == (height // 2, width // 2)
+    assert quarters_seen(photo.pixels) == quarters_seen(full)
+    box = photo.to_pixels((0, 100, width, height))
+    assert box == pytest.approx((0, 50, width / 2, height / 2))
+    assert photo.from_pixels(box) == pytest.approx((0, 100, width, height))
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
+def test_photo_whose_format_or_size_gives_nothing_is_decoded_whole(format_name):
+    data = encoded(quarters(2600 if format_name == "PNG" else 600, 40), format_name)
+    assert np.array_equal(decode_photo(data).pixels, decode_image(data))
 
 
 @given(coordinates, coordinates, coordinates, coordinates, st.floats(0, 2))

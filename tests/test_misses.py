@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from twinset.images import Photo
 from twinset.server.misses import SIDE, MissCrops, is_missed
 from twinset.types import Colour, FoundItem, Hit, Product
 
-PHOTO = np.full((900, 600, 3), 120, np.uint8)
+PHOTO = Photo.of(np.full((900, 600, 3), 120, np.uint8))
 ITEM = FoundItem("dress", 0.9, (100, 50, 500, 850), (Colour("green", 0.8),), ())
 
 

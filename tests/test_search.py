@@ -13,6 +13,7 @@ from fakes import PAINT, FakeModels, draw_item, draw_photo, draw_product, draw_s
 from twinset.answers import detect_json, hit_json, index_json, search_json, similar_json
 from twinset.data.feed import FailedRow
 from twinset.errors import DataError, FilterError, NotFound, StoreError, UsageError
+from twinset.images import Photo
 from twinset.indexing import IndexReport, index_feed
 from twinset.recommend import similar_products
 from twinset.search import detect_image, one_for_each_garment, search_image
@@ -67,6 +68,24 @@ def test_min_score_decides_what_is_an_item(models):
     assert [item.category for item in detect_image(photo, models, 0)] == ["bag"]
     with pytest.raises(UsageError, match="min_score"):
         detect_image(photo, models, 1.5)
+
+
+def test_boxes_are_said_in_the_photos_own_pixels_however_it_was_decoded(models, store):
+    height, width = STREET.shape[:2]
+    large = Photo(STREET, 2 * width, 4 * height)
+
+    def grown(box):
+        return box[0] * 2, box[1] * 4, box[2] * 2, box[3] * 4
+
+    items = detect_image(STREET, models)
+    assert [item.box for item in detect_image(large, models)] == [grown(item.box) for item in items]
+    (item,) = search_image(large, models, store, box=grown(TOP_BOX), k=3)
+    (same,) = search_image(STREET, models, store, box=TOP_BOX, k=3)
+    assert (item.hits, item.box) == (same.hits, grown(same.box))
+    (whole,) = search_image(large, models, store, whole=True)
+    assert whole.box == (0, 0, 2 * width, 4 * height)
+    with pytest.raises(UsageError, match=f"within {2 * width} x {4 * height} pixels"):
+        search_image(large, models, store, box=(3 * width, 0, 4 * width, 10))
 
 
 def test_a_garment_found_twice_is_one_item(models):
@@ -309,7 +328,9 @@ class Tags(HTMLParser):
 
 def test_the_page_holds_photo_boxes_and_hits_and_needs_no_other_file(tmp_path, models, store):
     items = search_image(STREET, models, store, k=3)
-    write_search_page(tmp_path / "page.html", [("street.png", STREET, items), ("again.png", STREET, [])])
+    write_search_page(
+        tmp_path / "page.html", [("street.png", Photo.of(STREET), items), ("again.png", Photo.of(STREET), [])]
+    )
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     tags = Tags(page)
     assert len(tags.all("rect")) == 3 and tags.all("rect")[0]["height"] == "90.0"
@@ -325,7 +346,7 @@ def test_words_of_strangers_are_text_on_the_page(tmp_path):
     evil = '<script>alert("1")</script>'
     product = Product(evil, (evil,), title=evil, price=1.0, currency=evil)
     items = [FoundItem(evil, 0.5, (1, 1, 9, 9), (Colour(evil, 1.0),), (Hit(0.5, product, (0, 0, 1, 1), evil, None),))]
-    write_search_page(tmp_path / "page.html", [(evil, STREET, items)])
+    write_search_page(tmp_path / "page.html", [(evil, Photo.of(STREET), items)])
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<script" not in page and page.count("&lt;script&gt;") >= 5 and "no picture" in page
 

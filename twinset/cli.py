@@ -92,10 +92,10 @@ def detect(paths: Sequence[str], min_score: float | None, as_json: bool, model: 
 
     models = load_models(model, threads)
     with _Photos(paths) as photos:
-        for name, image in photos:
-            items = detect_image(image, models, min_score)
+        for name, photo in photos:
+            items = detect_image(photo, models, min_score)
             if as_json:
-                print_json(detect_json(_size_wh(image), items, name))
+                print_json(detect_json((photo.width, photo.height), items, name))
             else:
                 click.echo(_photo_line(name, items))
                 for item in items:
@@ -211,9 +211,9 @@ def search(
         return
     shown = []
     with _Photos(paths) as photos:
-        for name, image in photos:
+        for name, photo in photos:
             items = shop.search(
-                image,
+                photo,
                 k=k,
                 category=category,
                 box=corners,
@@ -227,9 +227,9 @@ def search(
                 words=words or "",
             )
             if html:
-                shown.append((name, image, items))
+                shown.append((name, photo, items))
             if as_json:
-                print_json(search_json(_size_wh(image), items, name))
+                print_json(search_json((photo.width, photo.height), items, name))
             else:
                 click.echo(_photo_line(name, items))
                 for item in items:
@@ -336,7 +336,7 @@ cli.add_command(new)
 
 
 class _Photos:
-    """The photos of some paths as (name, image). An unreadable one gets a line on stderr, and exit code 1."""
+    """The photos of some paths as (name, photo). An unreadable one gets a line on stderr, and exit code 1."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
@@ -351,18 +351,18 @@ class _Photos:
             raise SystemExit(1)
 
     def _read(self) -> Iterator[tuple[str, Any]]:
-        from twinset.images import read_image, walk_images
+        from twinset.images import read_photo, walk_images
 
         empty = True
         for name, path in walk_images(self.paths):
             empty = False
             try:
-                image = read_image(path)
+                photo = read_photo(path)
             except DataError as exc:
                 report_error(exc)
                 self.failed += 1
                 continue
-            yield name, image
+            yield name, photo
         if empty:
             raise DataError(f"{', '.join(self.paths)}: expected photos, found a folder without any; check the path")
 
@@ -380,10 +380,6 @@ def _check_search(
     if corners and (count := len(list(walk_images(paths)))) != 1:
         raise UsageError(f"--box: expected exactly one photo, found {count}; search them one by one", field="box")
     return corners
-
-
-def _size_wh(image: Any) -> tuple[int, int]:
-    return image.shape[1], image.shape[0]
 
 
 def _photo_line(name: str, items: Sequence[Any]) -> str:

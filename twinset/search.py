@@ -12,6 +12,7 @@ from twinset.boxes import box_iou, clip_boxes
 from twinset.describe.words import Asked, read_words
 from twinset.errors import UsageError
 from twinset.hits import Page, Wanted, find_pages
+from twinset.images import Photo
 from twinset.likeness import CANDIDATES, explain_hit, search_alike
 from twinset.stages import stage
 from twinset.types import Box, Detections, FoundItem, Hit, Image
@@ -28,15 +29,16 @@ SAME_ITEM_IOU = 0.5  # a shopper's crop that overlaps a detection this much show
 RIVAL_IOU = 0.8  # two detections of categories that are worn instead of each other are one garment from this overlap on
 
 
-def detect_image(image: Image, models: "Models", min_score: float | None = None) -> list[FoundItem]:
+def detect_image(image: Image | Photo, models: "Models", min_score: float | None = None) -> list[FoundItem]:
     """Return the items in a photo, best first, without hits; without `min_score` above the operating threshold."""
+    photo = image if isinstance(image, Photo) else Photo.of(image)
     if min_score is not None and not 0 <= min_score <= 1:
         raise _usage("min_score", "a number from 0 to 1", str(min_score))
-    return [item for item, _ in _items(image, models, min_score)]
+    return [_in_photo(item, photo) for item, _ in _items(photo.pixels, models, min_score)]
 
 
 def search_image(
-    image: Image,
+    image: Image | Photo,
     models: "Models",
     store: "Store",
     *,
@@ -64,20 +66,21 @@ def search_image(
     place of the shop's own. `words` change what is looked for: "like this but red", "without stripes". `weights` of
     labels take the place of those the model learned. Raises UsageError for values that can't be.
     """
+    photo = image if isinstance(image, Photo) else Photo.of(image)
     wanted = Wanted(k, offset, min_score, where, shop, facets, explain, rules)
     check_category(category, models)
     asked = read_words(words)
     if whole and (box is not None or category is not None):
         raise _usage("whole", "no box and no category beside it", "box" if box is not None else "category")
     if whole:
-        height, width = image.shape[:2]
-        found = _found_in_box(image, models, (0.0, 0.0, float(width), float(height)), None, None)
+        height, width = photo.pixels.shape[:2]
+        found = _found_in_box(photo.pixels, models, (0.0, 0.0, float(width), float(height)), None, None)
     elif box is not None:
-        box = check_box(box, image)
-        named, score = _overlapping(_detect(image, models), models, box, category)
-        found = _found_in_box(image, models, box, named, score, corrected=category is None)
+        box = photo.to_pixels(check_box(box, photo))
+        named, score = _overlapping(_detect(photo.pixels, models), models, box, category)
+        found = _found_in_box(photo.pixels, models, box, named, score, corrected=category is None)
     else:
-        found = [pair for pair in _items(image, models) if category is None or pair[0].category == category]
+        found = [pair for pair in _items(photo.pixels, models) if category is None or pair[0].category == category]
     if not found:
         return []
     found = _of_words(found, asked)
@@ -91,7 +94,7 @@ def search_image(
 
     with stage("store"):
         pages = find_pages(store, search, categories, wanted, [item.colours for item, _ in found])
-    return [_answered(item, page, models) for (item, _), page in zip(found, pages, strict=True)]
+    return [_in_photo(_answered(item, page, models), photo) for (item, _), page in zip(found, pages, strict=True)]
 
 
 def _of_words(
@@ -111,15 +114,24 @@ def _answered(item: FoundItem, page: Page, models: "Models") -> FoundItem:
     return replace(answered, hits=hits, close_from=models.labels.calibration.min_score)
 
 
+def _in_photo(item: FoundItem, photo: Photo) -> FoundItem:
+    """Return an item with its box in the photo's own pixels."""
+    return (
+        item
+        if photo.pixels.shape[:2] == (photo.height, photo.width)
+        else replace(item, box=photo.from_pixels(item.box))
+    )
+
+
 def check_category(category: str | None, models: "Models") -> None:
     """Raise UsageError for a category the taxonomy does not know."""
     if category is not None and category not in models.taxonomy.names:
         raise _usage("category", f"one of {', '.join(models.taxonomy.names)}", repr(category))
 
 
-def check_box(box: Box, image: Image) -> Box:
-    """Return the box cut to the image. Raises UsageError for one without area there."""
-    height, width = image.shape[:2]
+def check_box(box: Box, photo: Photo) -> Box:
+    """Return the box cut to the photo. Raises UsageError for one without area there."""
+    width, height = photo.width, photo.height
     if len(box) == 4 and all(math.isfinite(side) for side in box):
         x1, y1, x2, y2 = (float(side) for side in clip_boxes(np.array([box], np.float32), width, height)[0])
         if x1 < x2 and y1 < y2:

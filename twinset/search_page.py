@@ -9,7 +9,7 @@ import numpy as np
 
 from twinset.errors import DataError
 from twinset.fetch import fetch_url
-from twinset.images import decode_image, encode_jpeg, read_image
+from twinset.images import Photo, decode_image, encode_jpeg, read_image
 from twinset.types import Box, FoundItem, Hit, Image, Product
 
 PHOTO_SIDE = 900  # pixels of the longer side, as inlined
@@ -49,14 +49,14 @@ article.strip { display: block; }
 """
 
 
-def write_search_page(path: Path, photos: Sequence[tuple[str, Image, list[FoundItem]]]) -> None:
+def write_search_page(path: Path, photos: Sequence[tuple[str, Photo, list[FoundItem]]]) -> None:
     """Write a page, complete in itself, of named photos and what `search_image` found. Raises DataError.
 
     A product image that can't be read leaves a blank on its card.
     """
     thumbnails: dict[str, str | None] = {}
     write_page(
-        path, "Twinset search", "\n".join(_photo(name, image, items, thumbnails) for name, image, items in photos)
+        path, "Twinset search", "\n".join(_article(name, photo, items, thumbnails) for name, photo, items in photos)
     )
 
 
@@ -81,15 +81,15 @@ def write_page(path: Path, title: str, body: str) -> None:
         raise DataError(f"{path}: expected a file that can be written, found: {exc.strerror}; check the path") from exc
 
 
-def _photo(name: str, image: Image, items: Sequence[FoundItem], thumbnails: dict[str, str | None]) -> str:
-    height, width = image.shape[:2]
+def _article(name: str, photo: Photo, items: Sequence[FoundItem], thumbnails: dict[str, str | None]) -> str:
+    width, height = photo.width, photo.height
     marks = "".join(_rect(item.box) for item in items)
     numbers = "".join(_number_at(i, item.box, width, height) for i, item in enumerate(items, start=1))
     sections = "".join(_item(i, item, thumbnails) for i, item in enumerate(items, start=1))
     return f"""<article>
 <h1>{escape(name)}</h1>
 <figure>
-<img src="{data_uri(image, PHOTO_SIDE)}" alt="{escape(name)}">
+<img src="{data_uri(photo.pixels, PHOTO_SIDE)}" alt="{escape(name)}">
 <svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{marks}</svg>
 {numbers}
 </figure>

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from twinset.types import Box, FoundItem, Hit, Image
 
 if TYPE_CHECKING:
     from twinset.describe.labels import LabelWeights
+    from twinset.images import Photo
     from twinset.indexing import IndexReport
     from twinset.looks.complete import LookPart
     from twinset.looks.model import LookModel
@@ -67,7 +66,7 @@ def open_generation(
 class Shop:
     """A shop's products, searched by photo. Safe to use from several threads.
 
-    Photos are files or (H, W, 3) uint8 RGB arrays.
+    Photos are files, (H, W, 3) uint8 RGB arrays, or what `images.decode_photo` returns.
     """
 
     def __init__(self, models: "Models", store: "Store", threads: int | None = None) -> None:
@@ -75,7 +74,7 @@ class Shop:
         self._looks: LookModel | None = None  # read at the first look
         self.threads = threads  # the model runs with; None: all this container may use
 
-    def detect(self, image: Image | str | Path, min_score: float | None = None) -> list[FoundItem]:
+    def detect(self, image: "Image | Photo | str | Path", min_score: float | None = None) -> list[FoundItem]:
         """Return the items in a photo, best first, without hits."""
         from twinset.search import detect_image
 
@@ -83,7 +82,7 @@ class Shop:
 
     def search(
         self,
-        image: Image | str | Path,
+        image: "Image | Photo | str | Path",
         k: int = 24,
         category: str | None = None,
         box: Box | None = None,
@@ -208,9 +207,7 @@ class Shop:
         return data
 
 
-def _loaded(image: Image | str | Path) -> Image:
-    if isinstance(image, np.ndarray):
-        return image
-    from twinset.images import read_image
+def _loaded(image: "Image | Photo | str | Path") -> "Image | Photo":
+    from twinset.images import read_photo
 
-    return read_image(Path(image))
+    return read_photo(Path(image)) if isinstance(image, str | Path) else image

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from twinset.images import encode_jpeg
+from twinset.images import Photo, encode_jpeg
 from twinset.types import FoundItem, Image
 
 FOLDER = "misses"
@@ -31,7 +31,7 @@ class MissCrops:
     def __init__(self, folder: Path, most: int) -> None:
         self.folder, self.most = folder, most
 
-    def keep(self, shop: str, image: Image, items: Sequence[FoundItem], below: float) -> None:
+    def keep(self, shop: str, photo: Photo, items: Sequence[FoundItem], below: float) -> None:
         """Keep a picture of each item that is missed. A full disk is no reason to fail a search."""
         missed = [item for item in items if is_missed(item, below)]
         if not self.most or not missed:
@@ -43,7 +43,7 @@ class MissCrops:
                 colour = item.colours[0].name if item.colours else ""
                 name = f"{time.time_ns() // 1_000_000}-{item.category or ''}-{colour}-{secrets.token_hex(4)}.jpg"
                 part = folder / f"{name}.part"
-                part.write_bytes(encode_jpeg(_crop(image, item.box), 85))
+                part.write_bytes(encode_jpeg(_crop(photo.pixels, photo.to_pixels(item.box)), 85))
                 part.replace(folder / name)
             for file in self._files(shop)[self.most :]:
                 file.unlink(missing_ok=True)

@@ -65,9 +65,9 @@ def add_rule_routes(app: FastAPI) -> None:
 
 
 def _preview(shop: Shop, engine: Engine, caller: Caller, form: PhotoForm, query: Query, given: Rules) -> bytes:
-    data, image = photo_of(form, engine, caller)
-    after, before = search_photo(shop, image, query, given), search_photo(shop, image, query)
-    answer = detect_json((image.shape[1], image.shape[0]), after)
+    data, photo = photo_of(form, engine, caller)
+    after, before = search_photo(shop, photo, query, given), search_photo(shop, photo, query)
+    answer = detect_json((photo.width, photo.height), after)
     for entry, item, kept in zip(answer["items"], after, before, strict=True):
         entry |= item_answer(item, query, engine.ready(), caller)
         entry["hits_before"] = [hit_answer(hit, engine.ready(), caller) for hit in kept.hits]

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 
 from twinset.answers import detect_json, facet_json
 from twinset.events import SearchedItem
+from twinset.images import Photo
 from twinset.ranking import features_of
 from twinset.rules import DEFAULT_SHOP, Rules
 from twinset.server.access import Caller, admit
@@ -23,7 +24,7 @@ from twinset.server.sources import held, photo_of
 from twinset.server.uploads import PhotoForm, read_form, wrong
 from twinset.shop import Shop
 from twinset.stages import stage
-from twinset.types import FoundItem, Image
+from twinset.types import FoundItem
 
 
 def add_search_routes(app: FastAPI) -> None:
@@ -61,8 +62,8 @@ def add_search_routes(app: FastAPI) -> None:
             min_score, keep = form.share("min_score"), form.flag("keep")
 
             def work(shop: Shop) -> bytes:
-                data, image = photo_of(form, engine, caller)
-                answer = detect_json((image.shape[1], image.shape[0]), shop.detect(image, min_score))
+                data, photo = photo_of(form, engine, caller)
+                answer = detect_json((photo.width, photo.height), shop.detect(photo, min_score))
                 return json_bytes(answer | held(form, engine, caller, data, keep))
 
             return json_answer(await engine.run(work))
@@ -70,24 +71,24 @@ def add_search_routes(app: FastAPI) -> None:
 
 def _search(shop: Shop, engine: Engine, caller: Caller, form: PhotoForm, query: Query) -> bytes:
     """Return a search's answer as JSON."""
-    data, image = photo_of(form, engine, caller)
-    items = search_photo(shop, image, query)
+    data, photo = photo_of(form, engine, caller)
+    items = search_photo(shop, photo, query)
     search_id = uuid.uuid4().hex
     _record(engine, query, search_id, items)
     if not query.narrowed and not query.offset:
-        engine.ready().misses.keep(query.shop or DEFAULT_SHOP, image, items, engine.settings.miss_score)
+        engine.ready().misses.keep(query.shop or DEFAULT_SHOP, photo, items, engine.settings.miss_score)
     with stage("answer"):
-        answer = detect_json((image.shape[1], image.shape[0]), items)
+        answer = detect_json((photo.width, photo.height), items)
         for entry, item in zip(answer["items"], items, strict=True):
             entry |= item_answer(item, query, engine.ready(), caller)
         answer["search_id"] = search_id
         return json_bytes(answer | held(form, engine, caller, data, query.keep))
 
 
-def search_photo(shop: Shop, image: Image, query: Query, rules: Rules | None = None) -> list[FoundItem]:
+def search_photo(shop: Shop, photo: Photo, query: Query, rules: Rules | None = None) -> list[FoundItem]:
     """Return a photo's items with their hits, by the shop's rules or others in their place."""
     return shop.search(
-        image,
+        photo,
         k=query.k,
         category=query.category,
         box=query.box,

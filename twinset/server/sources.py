@@ -7,23 +7,22 @@ from starlette.exceptions import HTTPException
 
 from twinset.errors import DataError, NotFound
 from twinset.fetch import fetch_url
-from twinset.images import decode_image
+from twinset.images import Photo, decode_photo
 from twinset.server.access import Caller
 from twinset.server.engine import Engine
 from twinset.server.uploads import PhotoForm
 from twinset.stages import stage
-from twinset.types import Image
 
 FETCH_S = 10.0
 log = logging.getLogger(__name__)
 
 
-def photo_of(form: PhotoForm, engine: Engine, caller: Caller) -> tuple[bytes, Image]:
+def photo_of(form: PhotoForm, engine: Engine, caller: Caller) -> tuple[bytes, Photo]:
     """Return a form's photo, as it came and decoded. Raises what is wrong with it."""
     settings = engine.settings
     data = _bytes_of(form, engine, caller)
     with stage("decode"):
-        return data, decode_image(data, "photo", settings.max_bytes, settings.max_pixels)
+        return data, decode_photo(data, "photo", settings.max_bytes, settings.max_pixels)
 
 
 def held(form: PhotoForm, engine: Engine, caller: Caller, data: bytes, keep: bool) -> dict[str, Any]:
