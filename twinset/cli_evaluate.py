@@ -19,8 +19,10 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
+from twinset.errors import UsageError
 
 if TYPE_CHECKING:
+    from twinset.evaluate.baselines import Embed
     from twinset.types import Image
 
 common_options = (strict_option, model_option, threads_option, json_option, html_option)
@@ -72,11 +74,19 @@ def packshots(
 @evaluate.command("retrieval")
 @click.argument("feed", type=FILE)
 @click.option("--no-baselines", is_flag=True, help="Leave out ImageNet features and the colour histogram.")
+@click.option(
+    "--tower",
+    "towers",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="An ONNX image tower to compare: its folder, or a file with its settings beside it. Repeatable.",
+)
 @click.option("--ccp", type=FOLDER, help="Street photos to put products on: synthetic views are looked for too.")
 @options(*common_options)
 def retrieval(
     feed: Path,
     no_baselines: bool,
+    towers: Sequence[Path],
     ccp: Path | None,
     strict: bool,
     model: str,
@@ -94,10 +104,12 @@ def retrieval(
     from twinset.models import load_models
 
     models = load_models(model, threads)
+    others = _towers(towers, threads)
     rows = read_rows(feed, strict)
     with terminal_progress("embedding") as progress:
         progress.start(len(rows.products))
-        figures = evaluate_retrieval(rows, models, not no_baselines, _scenes(ccp) if ccp else None, progress.advance)
+        scenes = _scenes(ccp) if ccp else None
+        figures = evaluate_retrieval(rows, models, not no_baselines, scenes, progress.advance, others)
     if html:
         report.write_retrieval(html, figures)
     for problem in figures.unread:
@@ -107,6 +119,16 @@ def retrieval(
         click.echo(f"found itself first: {figures.self_found:.4f} of {figures.products} products")
         for line in report.likeness_lines(figures):
             click.echo(line)
+
+
+def _towers(paths: Sequence[Path], threads: int | None) -> "dict[str, Embed]":
+    """Return towers by the names of their folders or files. Raises UsageError for two of one name."""
+    from twinset.describe.tower import load_tower
+
+    names = [path.resolve().name if path.is_dir() else path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise UsageError(f"--tower: expected names that differ, found {', '.join(names)}", field="tower")
+    return {name: load_tower(path, threads).embed for name, path in zip(names, paths, strict=True)}
 
 
 def _scenes(ccp: Path) -> "list[Image]":

@@ -1,4 +1,4 @@
-"""`twinset export ...`: model folders made of what a training left."""
+"""`twinset export ...`: model folders made of what a training left, or of another library's model."""
 
 import dataclasses
 import shutil
@@ -22,7 +22,7 @@ from twinset.errors import UsageError
 
 @click.group()
 def export() -> None:
-    """Turn what a training left into a folder that --model takes (needs twinset[train])."""
+    """Turn what a training left, or another library's model, into a folder for --model (needs twinset[train])."""
 
 
 @export.command("encoder")
@@ -110,6 +110,44 @@ def export_detector_command(
         print_json({"out": str(out)})
     else:
         click.echo(out)
+
+
+@export.command("tower")
+@click.option("--open-clip", metavar="NAME", help="A model of open_clip, such as hf-hub:Marqo/marqo-fashionSigLIP.")
+@click.option("--transformers", metavar="NAME", help="A model of transformers, by name or folder.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The model's folder.")
+@click.option("--model", default="default", show_default=True, help="Whose detector goes with it.")
+@options(json_option, threads_option)
+def export_tower_command(
+    open_clip: str | None, transformers: str | None, out: Path, model: str, as_json: bool, threads: int | None
+) -> None:
+    """Write the image tower of another library's model as a model's folder, a detector beside it.
+
+    Needs open_clip_torch or transformers, which download what they are asked for.
+
+    Example: twinset export tower --open-clip hf-hub:Marqo/marqo-fashionSigLIP --out runs/siglip
+    """
+    from twinset.models import model_folder
+
+    folder = model_folder(model)
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"--out: expected another folder than that of --model {model}, found {out}", field="out")
+    if bool(open_clip) == bool(transformers):
+        raise UsageError("expected one of --open-clip and --transformers, found both or none", field="open_clip")
+    from twinset.cli_train import prepare
+
+    prepare(threads)
+    from twinset.describe.tower_export import export_tower, open_clip_tower, transformers_tower
+
+    source = open_clip_tower(open_clip) if open_clip else transformers_tower(transformers or "")
+    worst = export_tower(source, out)
+    for name in ("detector.onnx", "detector.json", "taxonomy.toml"):
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, out / name)
+    if as_json:
+        print_json({"out": str(out), "dim": source.config.dim, "from_torch": worst})
+    else:
+        click.echo(f"{out}: {source.config.dim} numbers, within {worst:.1e} of torch")
 
 
 def _offer_int8(run: Path, out: Path, voc: Path, as_json: bool, threads: int | None) -> None:

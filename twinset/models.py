@@ -1,6 +1,7 @@
 """The catalogue of models, and one loaded: a detector and an encoder that belong together.
 
 A model is a folder with detector.onnx, detector.json, encoder.onnx, encoder.json; those Twinset ships are in weights/.
+The encoder may be an image tower of others: describe/tower.py.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from twinset.describe.encoder import Described, Encoder, cut_items, load_encoder
 from twinset.describe.labels import Labels, load_labels
+from twinset.describe.tower import Tower, is_tower, load_tower, version_settings
 from twinset.detect.detector import Detector, DetectorConfig, load_detector
 from twinset.errors import ModelError, ModelMismatch
 from twinset.levels import at_level
@@ -31,7 +33,7 @@ class Models:
     name: str
     version: str  # of the vectors: name and a digest of the files they depend on
     detector: Detector
-    encoder: Encoder
+    encoder: Encoder | Tower
     taxonomy: Taxonomy
     labels: Labels | None = None  # what embeddings say in words; None for a model without labels.json
     folder: Path = WEIGHTS / "default"  # where it came from
@@ -134,8 +136,10 @@ def load_finder(name: str = "default", threads: int | None = None) -> tuple[Dete
 def load_models(name: str = "default", threads: int | None = None) -> Models:
     """Return a model ready to run: a shipped one by name, or the one in a folder. Raises ModelError."""
     folder = model_folder(name)
-    labels = load_labels(folder)
-    detector, encoder = load_detector(folder, threads), load_encoder(folder, threads, labels)
+    external = is_tower(folder / "encoder.json")
+    labels = None if external else load_labels(folder)
+    detector = load_detector(folder, threads)
+    encoder = load_tower(folder, threads) if external else load_encoder(folder, threads, labels)
     taxonomy = model_taxonomy(folder, detector.config)
     return Models(folder.name, model_version(folder), detector, encoder, taxonomy, labels, folder)
 
@@ -152,5 +156,7 @@ def model_version(folder: Path) -> str:
                 key: data.get(key)
                 for key in ("categories", "input_area", "min_score", "exponents", "size", "dim", "weights")
             }
+            if data.get("kind") == "tower":
+                kept |= version_settings(data)
             digest.update(json.dumps(kept, sort_keys=True).encode())
     return f"{folder.name}-{digest.hexdigest()[:12]}"

@@ -92,17 +92,22 @@ class OnnxSession(Session):
 
 
 def open_session(
-    file: Path, threads: int | None = None, lower_precision: bool = False, runtime: str | None = None
+    file: Path,
+    threads: int | None = None,
+    lower_precision: bool = False,
+    runtime: str | None = None,
+    output: str = "",
 ) -> Session:
     """Return a model file on the chosen runtime: `runtime`, else TWINSET_RUNTIME, else OpenVINO where it is installed.
 
-    With `lower_precision` it may compute in bf16 where the processor multiplies such matrices. Raises UsageError for an
-    unknown runtime, MissingExtra for one that isn't installed, ModelError.
+    With `lower_precision` it may compute in bf16 where the processor multiplies such matrices. With the name of an
+    `output` it gives that one alone. Raises UsageError for an unknown runtime, MissingExtra for one that isn't
+    installed, ModelError.
     """
     if choose_runtime(runtime) == "onnxruntime":
-        return OnnxSession(file, threads)
+        return Session(lambda count: open_onnx(file, count, output), threads)
     precision = "bf16" if lower_precision and has_amx() else "f32"
-    return Session(lambda count: open_openvino(file, count, precision), threads)
+    return Session(lambda count: open_openvino(file, count, precision, output), threads)
 
 
 def choose_runtime(runtime: str | None = None) -> str:
@@ -126,7 +131,7 @@ def has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
 
 
-def open_onnx(file: Path, threads: int) -> Run:
+def open_onnx(file: Path, threads: int, output: str = "") -> Run:
     """Return a function that runs a model file on ONNX Runtime. Raises ModelError."""
     import onnxruntime as ort
 
@@ -140,16 +145,18 @@ def open_onnx(file: Path, threads: int) -> Run:
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # ONNX Runtime's own exceptions have no public base class
         raise _not_a_model(file, exc) from exc
-    name = session.get_inputs()[0].name
+    name, wanted = session.get_inputs()[0].name, [output] if output else None
+    if output:
+        _check_output(file, output, {one.name for one in session.get_outputs()})
 
     def run(inputs: Any) -> list[Any]:
-        outputs: list[Any] = session.run(None, {name: inputs})
+        outputs: list[Any] = session.run(wanted, {name: inputs})
         return outputs
 
     return run
 
 
-def open_openvino(file: Path, threads: int, precision: str) -> Run:
+def open_openvino(file: Path, threads: int, precision: str, output: str = "") -> Run:
     """Return a function that runs a model file on OpenVINO, computing in "f32" or "bf16". Raises ModelError.
 
     Unasked, OpenVINO computes in bf16 wherever the processor can: vectors would depend on the machine.
@@ -169,13 +176,16 @@ def open_openvino(file: Path, threads: int, precision: str) -> Run:
         model = core.compile_model(network, "CPU", settings)
     except RuntimeError as exc:
         raise _not_a_model(file, exc) from exc
+    if output:
+        _check_output(file, output, {name for one in model.outputs for name in one.get_names()})
+    wanted = [model.output(output)] if output else model.outputs
     requests = threading.local()  # one serves one call at a time
 
     def run(inputs: Any) -> list[Any]:
         if not hasattr(requests, "own"):
             requests.own = model.create_infer_request()
         found = requests.own.infer([inputs], share_inputs=True)
-        return [found[output].copy() for output in model.outputs]  # the next call writes where these are
+        return [found[one].copy() for one in wanted]  # the next call writes where these are
 
     return run
 
@@ -193,6 +203,11 @@ def _widen_vectors(network: Any) -> None:
             flat = opset13.squeeze(product, np.array([-1]))
             for target in targets:
                 target.replace_source_output(flat.output(0))
+
+
+def _check_output(file: Path, output: str, known: set[str]) -> None:
+    if output not in known:
+        raise ModelError(f"{file}: expected an output {output!r}, found {', '.join(sorted(known))}; see its settings")
 
 
 def _not_a_model(file: Path, exc: Exception) -> ModelError:

@@ -6,6 +6,7 @@ from twinset.bench.timing import percentiles, print_results, time_ms
 from twinset.bench.yardstick import yardstick_ms
 from twinset.data.drawn import draw_look
 from twinset.describe.encoder import Encoder, cut_items
+from twinset.describe.tower import Tower
 from twinset.models import load_models
 from twinset.types import Image
 
@@ -25,7 +26,7 @@ def run(model: str, threads: int, repeats: int = 40) -> None:
     print_results("encoder", header, rows, model=model, threads=threads, yardstick_ms=yardstick)
 
 
-def _times(encoder: Encoder, crops: list[Image], repeats: int) -> list[float]:
+def _times(encoder: Encoder | Tower, crops: list[Image], repeats: int) -> list[float]:
     return time_ms(lambda: encoder.describe(crops), repeats)
 
 

@@ -6,8 +6,9 @@ describe; the baselines see the same crops.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,8 +109,11 @@ def evaluate_retrieval(
     baselines: bool = True,
     scenes: Sequence[Image] | None = None,
     advance: Callable[[int], None] = lambda count: None,
+    towers: Mapping[str, Embed] = MappingProxyType({}),
 ) -> RetrievalFigures:
     """Return the figures of a model on a feed, and with `baselines` those of ImageNet features and a Lab histogram.
+
+    `towers` are further encoders by name, which see the same crops.
 
     With `scenes`, backgrounds of street photos, products are looked for by synthetic street-like views too. `advance`
     is told of products embedded. Raises UsageError without validation products, MissingExtra without torch for the
@@ -118,6 +122,10 @@ def evaluate_retrieval(
     others: dict[str, Embed] = {}
     if baselines:
         others = {"imagenet-lite0": imagenet_features(), "lab-histogram": lab_histograms}
+    taken = {models.name, *others} & set(towers)
+    if taken:
+        raise UsageError(f"--tower: expected names of their own, found {', '.join(sorted(taken))}", field="tower")
+    others |= towers
     products: list[Product] = []
     items: list[Item] = []
     facts_seen: list[_Seen] = []
