@@ -1,12 +1,21 @@
-"""`twinset bench new-category`: benchmarks that train."""
+"""`twinset bench new-category` and `bench lessons`: benchmarks that train."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from twinset.cli_base import CATEGORY, FOLDER, options, report_problems, strict_option, threads_option
-from twinset.cli_detector import canvas, network_options
+from twinset.cli_base import (
+    CATEGORY,
+    FILE,
+    FOLDER,
+    options,
+    read_rows,
+    report_problems,
+    strict_option,
+    threads_option,
+)
+from twinset.cli_detector import backbone_options, canvas, network_options
 from twinset.cli_train import changed_settings, prepare
 
 run_option = click.option(
@@ -77,4 +86,51 @@ def bench_new_category(
     run(category, images, val, taxonomy, settings, tuning_settings(settings, tune_minutes, tune_epochs), photos, out)
 
 
-bench_commands = (bench_new_category,)
+@click.command("lessons")
+@click.option("--voc", type=FOLDER, required=True, help="Street photos with Pascal VOC boxes: train and val.")
+@click.option("--ccp", type=FOLDER, help="Street photos with CCP masks: fine labels against merged ones.")
+@click.option("--catalog", type=FILE, help="A product feed: close-ups of bags left in against left out.")
+@click.option(
+    "--pictures", type=click.IntRange(1), default=4000, show_default=True, help="That each training sees, about."
+)
+@run_option
+@options(backbone_options, set_option, strict_option, threads_option)
+def bench_lessons(
+    voc: Path,
+    ccp: Path | None,
+    catalog: Path | None,
+    pictures: int,
+    out: Path,
+    backbone: str | None,
+    size: str | None,
+    changes: Sequence[str],
+    strict: bool,
+    threads: int | None,
+) -> None:
+    """One label or all, fine or merged, bags left in or out, SSD or anchor-free: what each costs at equal budget.
+
+    Example: twinset bench lessons --voc street-voc --ccp street-ccp --catalog products.csv --out runs/lessons
+    """
+    prepare(threads)
+    from twinset.bench import lessons
+    from twinset.data.ccp import SOURCE, read_ccp
+    from twinset.data.voc import read_voc
+    from twinset.detect.train import TrainSettings
+    from twinset.taxonomy import default_taxonomy
+
+    plain = TrainSettings(small_until=0.0, warmup=50, ema=0.99, repeat_below=0.0)  # each photo once a round
+    settings = changed_settings(plain, {"backbone": backbone, **canvas(size)}, changes)
+    taxonomy = default_taxonomy()
+    parts = {split: read_voc(voc, split, taxonomy, strict) for split in ("train", "val")}
+    for part in parts.values():
+        report_problems(part.problems)
+    feed = read_rows(catalog, strict) if catalog else None
+    trainings = lessons.street_lessons(parts["train"].images, parts["val"], taxonomy, settings, feed)
+    if ccp:
+        own = lessons.fine_taxonomy(taxonomy, SOURCE)
+        read = {"fine": read_ccp(ccp, "train", own).images, "merged": read_ccp(ccp, "train", taxonomy).images}
+        trainings += lessons.fine_lessons(read, read_ccp(ccp, "val", taxonomy), taxonomy, settings)
+    lessons.run(trainings, pictures, out)
+
+
+bench_commands = (bench_new_category, bench_lessons)

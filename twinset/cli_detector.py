@@ -32,16 +32,19 @@ source_options = options(
         "--drawn", type=click.IntRange(0), default=0, show_default=True, help="Drawn pictures to train on too."
     ),
 )
+backbone_options = options(
+    click.option(
+        "--backbone", type=click.Choice(["lite0", "lite2"]), help="EfficientNet-Lite's size. [default: lite0]"
+    ),
+    click.option("--size", metavar="HxW", help="Pixels of the canvas, multiples of 32. [default: 384x256]"),
+)
 network_options = options(
     click.option(
         "--head",
         type=click.Choice(["anchor-free", "ssd"]),
         help="How boxes are found: from points, or from anchors (SSD). [default: anchor-free]",
     ),
-    click.option(
-        "--backbone", type=click.Choice(["lite0", "lite2"]), help="EfficientNet-Lite's size. [default: lite0]"
-    ),
-    click.option("--size", metavar="HxW", help="Pixels of the canvas, multiples of 32. [default: 384x256]"),
+    backbone_options,
 )
 
 
