@@ -208,6 +208,18 @@ def test_a_model_of_open_clip_becomes_a_folder(tmp_path, monkeypatch):
     assert tower.config == source.config == TowerConfig(5, 8, (0.5,) * 3, (0.5,) * 3, "stretch", 0, output="embedding")
 
 
+def test_preprocessing_no_folder_can_say_is_refused_in_one_line(monkeypatch):
+    net = tiny_net()
+    net.visual = SimpleNamespace(preprocess_cfg={"size": 8, "mean": (0,) * 3, "std": (1,) * 3, "resize_mode": "spiral"})
+    library = ModuleType("open_clip")
+    library.create_model_from_pretrained = lambda name: (net, None)
+    monkeypatch.setitem(sys.modules, "open_clip", library)
+    from twinset.describe.tower_export import open_clip_tower
+
+    with pytest.raises(ModelError, match=r"tiny: expected a square size, .* found: KeyError\('spiral'\)"):
+        open_clip_tower("tiny")
+
+
 def test_a_model_of_transformers_is_fed_as_its_processor_says(monkeypatch):
     net = tiny_net()
     net.get_image_features = lambda pixel_values: SimpleNamespace(pooler_output=net(pixel_values))

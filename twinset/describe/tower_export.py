@@ -3,7 +3,8 @@
 Both libraries are imported only here, when asked for: open_clip needs torchvision, so neither is in an extra.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,16 +49,17 @@ def open_clip_tower(name: str) -> Source:
         raise UsageError("--open-clip: expected open_clip to be installed: pip install open_clip_torch") from exc
     model, _ = open_clip.create_model_from_pretrained(name)
     how = model.visual.preprocess_cfg
-    size = how["size"] if isinstance(how["size"], int) else how["size"][0]
-    resample = how.get("interpolation", "bicubic")
-    settings = {
-        "size": size,
-        "mean": tuple(how["mean"]),
-        "std": tuple(how["std"]),
-        "fit": OPEN_CLIP_FITS[how.get("resize_mode", "shortest")],
-        "resample": resample if resample in RESAMPLE_NAMES.values() else "bicubic",
-        "fill": int(how.get("fill_color", 0)),
-    }
+    with _preprocessing_of(name):
+        size = how["size"] if isinstance(how["size"], int) else how["size"][0]
+        resample = how.get("interpolation", "bicubic")
+        settings = {
+            "size": size,
+            "mean": tuple(how["mean"]),
+            "std": tuple(how["std"]),
+            "fit": OPEN_CLIP_FITS[how.get("resize_mode", "shortest")],
+            "resample": resample if resample in RESAMPLE_NAMES.values() else "bicubic",
+            "fill": int(how.get("fill_color", 0)),
+        }
     return _source(model, model.encode_image, settings)
 
 
@@ -71,17 +73,30 @@ def transformers_tower(name: str) -> Source:
     except ImportError as exc:
         raise UsageError("--transformers: expected transformers to be installed: pip install transformers") from exc
     model, how = AutoModel.from_pretrained(name), AutoImageProcessor.from_pretrained(name)
-    cropped = bool(getattr(how, "do_center_crop", False))
-    size = how.crop_size if cropped else how.size
-    settings = {
-        "size": int(size["height"]),
-        "mean": tuple(how.image_mean),
-        "std": tuple(how.image_std),
-        "fit": "crop" if cropped else "stretch",
-        "resample": RESAMPLE_NAMES.get(int(how.resample), "bicubic"),
-    }
+    with _preprocessing_of(name):
+        cropped = bool(getattr(how, "do_center_crop", False))
+        size = how.crop_size if cropped else how.size
+        settings = {
+            "size": int(size["height"]),
+            "mean": tuple(how.image_mean),
+            "std": tuple(how.image_std),
+            "fit": "crop" if cropped else "stretch",
+            "resample": RESAMPLE_NAMES.get(int(how.resample), "bicubic"),
+        }
     features = getattr(model, "get_image_features", None) or model
     return _source(model, lambda pixels: features(pixel_values=pixels), settings)
+
+
+@contextmanager
+def _preprocessing_of(name: str) -> Iterator[None]:
+    """Raise ModelError for settings of a kind that no TowerConfig can say."""
+    try:
+        yield
+    except (LookupError, AttributeError, TypeError, ValueError) as exc:
+        raise ModelError(
+            f"{name}: expected a square size, mean, std and a known way of resizing, found: {exc!r}; "
+            f"write encoder.json by hand, see docs/models.md"
+        ) from exc
 
 
 def export_tower(source: Source, folder: Path) -> float:
