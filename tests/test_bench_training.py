@@ -1,7 +1,7 @@
 """Benchmarks that train, on a few drawn looks: that they compare what they say they do."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +202,33 @@ def test_lessons_train_measure_and_only_measure_what_is_there(looks, tmp_path: P
     assert (tmp_path / "ssd" / "detector.onnx").stat().st_mtime_ns == written
     lessons.run([training], 2 * len(looks), tmp_path)  # more pictures: it goes on
     assert last_line(capsys)["rows"][0]["pictures"] == 2 * len(looks)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_lesson_killed_while_it_went_on_is_not_taken_for_done(looks, tmp_path: Path, capsys, monkeypatch):
+    val = Labelled(looks[:2], TAXONOMY.names, [])
+    training = lessons.street_lessons(looks, val, TAXONOMY, replace(TINY, repeat_below=0.0), None)[0]
+    lessons.run([training], len(looks), tmp_path)
+    capsys.readouterr()
+
+    def killed(settings, samples, categories, out):  # what training does first, and no more
+        (out / "settings.json").write_text(json.dumps(asdict(settings)), encoding="utf-8")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(lessons, "train_detector", killed)
+        lessons.run([training], 2 * len(looks), tmp_path)
+    lessons.run([training], 2 * len(looks), tmp_path)
+
+    assert last_line(capsys)["rows"][0]["pictures"] == 2 * len(looks)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_lesson_of_another_size_is_not_measured_as_this_one(looks, tmp_path: Path):
+    val = Labelled(looks[:2], TAXONOMY.names, [])
+    training = lessons.street_lessons(looks, val, TAXONOMY, replace(TINY, repeat_below=0.0), None)[0]
+    lessons.run([training], len(looks), tmp_path)
+
+    larger = replace(training, settings=replace(training.settings, height=128, width=96))
+    with pytest.raises(UsageError, match="found one of another height, width; choose another --out"):
+        lessons.run([larger], len(looks), tmp_path)

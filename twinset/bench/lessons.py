@@ -21,7 +21,7 @@ from twinset.detect.build import build_net
 from twinset.detect.detector import load_detector
 from twinset.detect.samples import Sample, labelled_samples
 from twinset.detect.train import TrainSettings, train_detector
-from twinset.errors import DataError
+from twinset.errors import DataError, UsageError
 from twinset.evaluate.detection import Finder, evaluate_detector
 from twinset.evaluate.packshots import evaluate_packshots
 from twinset.evaluate.shots import is_validation
@@ -31,6 +31,7 @@ from twinset.types import Detections, Image, Product
 
 CLOSE_UPS = 300  # pictures of bags among the street photos, where they are left in
 BAG = "bag"
+DONE = "detector.json"  # what a training writes last
 HEADER = ("lesson", "training", "pictures", "map_50", "shop_right", "called_bag", "parameters", "p50_ms")
 
 
@@ -59,6 +60,7 @@ def run(trainings: Sequence[Training], pictures: int, out: Path) -> None:
         settings = replace(training.settings, epochs=epochs)
         folder = out / training.name
         if not _is_done(settings, folder):
+            (folder / DONE).unlink(missing_ok=True)
             train_detector(settings, training.samples, training.categories, folder)
         rows.append(_row(training, settings, folder))
     first = trainings[0].settings
@@ -66,11 +68,22 @@ def run(trainings: Sequence[Training], pictures: int, out: Path) -> None:
 
 
 def _is_done(settings: TrainSettings, folder: Path) -> bool:
-    """Return whether a training of these settings was exported there."""
+    """Return whether a training of these settings was finished there. Raises UsageError for one of other settings.
+
+    One of fewer or more epochs is gone on from.
+    """
     file = folder / "settings.json"
-    if not file.exists() or not (folder / "detector.onnx").exists():
+    if not file.exists():
         return False
-    return bool(json.loads(file.read_text(encoding="utf-8")) == json.loads(json.dumps(asdict(settings))))
+    found, ours = json.loads(file.read_text(encoding="utf-8")), json.loads(json.dumps(asdict(settings)))
+    changed = [name for name in ours if name != "epochs" and found.get(name) != ours[name]]
+    if changed:
+        raise UsageError(
+            f"{folder}: expected a training of these settings, found one of another {', '.join(changed)}; "
+            "choose another --out",
+            field="out",
+        )
+    return bool(found == ours and (folder / DONE).exists())
 
 
 def street_lessons(
