@@ -77,15 +77,7 @@ def decode_photo(data: bytes, name: str = "photo", max_bytes: int = MAX_BYTES, m
     A large JPEG is decoded at a half, a quarter or an eighth of its sides, the longer at least `MIN_PHOTO_SIDE` pixels:
     that takes a fraction of the time, and the networks see no more of it.
     """
-    _check_bytes(len(data), name, max_bytes)
-    picture = _open(data, name, max_pixels)
-    width, height = picture.size
-    with _decoding(picture, name):
-        picture.draft(None, _reduced(width, height))
-        picture.load()
-        turned = 5 <= (orientation := _orientation(picture)) <= 8
-        pixels = _upright(_to_rgb(picture), orientation)
-    return Photo(pixels, height, width) if turned else Photo(pixels, width, height)
+    return _decode(data, name, max_bytes, max_pixels, reduce=True)
 
 
 def read_photo(path: Path) -> Photo:
@@ -99,11 +91,7 @@ def decode_image(data: bytes, name: str = "image", max_bytes: int = MAX_BYTES, m
     Raises ImageTooLarge, before anything is decoded, above `max_bytes` or `max_pixels`, and ImageError for
     what is not an image we read or is damaged; `name` opens the message.
     """
-    _check_bytes(len(data), name, max_bytes)
-    picture = _open(data, name, max_pixels)
-    with _decoding(picture, name):
-        picture.load()
-        return _upright(_to_rgb(picture), _orientation(picture))
+    return _decode(data, name, max_bytes, max_pixels).pixels
 
 
 def read_image(path: Path, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image:
@@ -172,6 +160,19 @@ def encode_jpeg(image: Image, quality: int = 85) -> bytes:
     buffer = io.BytesIO()
     Pillow.fromarray(image).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def _decode(data: bytes, name: str, max_bytes: int, max_pixels: int, reduce: bool = False) -> Photo:
+    _check_bytes(len(data), name, max_bytes)
+    picture = _open(data, name, max_pixels)
+    width, height = picture.size
+    with _decoding(picture, name):
+        if reduce:
+            picture.draft(None, _reduced(width, height))
+        picture.load()
+        orientation = _orientation(picture)
+        pixels = _upright(_to_rgb(picture), orientation)
+    return Photo(pixels, height, width) if 5 <= orientation <= 8 else Photo(pixels, width, height)
 
 
 def _reduced(width: int, height: int) -> tuple[int, int]:

@@ -116,11 +116,9 @@ def _answered(item: FoundItem, page: Page, models: "Models") -> FoundItem:
 
 def _in_photo(item: FoundItem, photo: Photo) -> FoundItem:
     """Return an item with its box in the photo's own pixels."""
-    return (
-        item
-        if photo.pixels.shape[:2] == (photo.height, photo.width)
-        else replace(item, box=photo.from_pixels(item.box))
-    )
+    if photo.pixels.shape[:2] == (photo.height, photo.width):
+        return item
+    return replace(item, box=photo.from_pixels(item.box))
 
 
 def check_category(category: str | None, models: "Models") -> None:
