@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from twinset.errors import DataError
-from twinset.images import read_image
+from twinset.images import Photo, read_photo
 from twinset.store.generations import PREFIX
-from twinset.types import Box, FoundItem, Hit, Image
+from twinset.types import Box, FoundItem, Hit
 
 if TYPE_CHECKING:
     from twinset.shop import Shop
@@ -54,7 +54,7 @@ class Asked:
     """What two generations answered to a query."""
 
     golden: Golden
-    image: Image
+    photo: Photo
     before: list[FoundItem]
     after: list[FoundItem]
 
@@ -120,9 +120,9 @@ def compare(queries: Sequence[Golden], before: "Shop", after: "Shop", told: Call
     """Return what two generations answer. Raises DataError for a photo that can't be read."""
     found = []
     for golden in queries:
-        image = read_image(golden.photo)
-        answers = [shop.search(image, DEPTH, golden.category, golden.box, shop=golden.shop) for shop in (before, after)]
-        found.append(Asked(golden, image, *answers))
+        photo = read_photo(golden.photo)
+        answers = [shop.search(photo, DEPTH, golden.category, golden.box, shop=golden.shop) for shop in (before, after)]
+        found.append(Asked(golden, photo, *answers))
         told()
     return found
 

@@ -46,14 +46,14 @@ def _query_html(one: Asked, names: tuple[str, str], thumbnails: dict[str, str | 
         _side(f"{names[0]}: {_place(old)}", one.before, one.golden.wanted, after, "gone", thumbnails),
         _side(f"{names[1]}: {_place(new)}", one.after, one.golden.wanted, before, "query", thumbnails),
     ]
-    height, width = one.image.shape[:2]
+    width, height = one.photo.width, one.photo.height
     boxes = [one.golden.box] if one.golden.box else [item.box for item in one.after]
     marks = "".join(
         f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"/>' for x1, y1, x2, y2 in boxes
     )
     return f"""<article>
 <h1>{escape(one.golden.photo.name)} <span class="dim">overlap {one.overlap:.2f}</span></h1>
-<figure><img src="{data_uri(one.image, _PHOTO_SIDE)}" alt="">
+<figure><img src="{data_uri(one.photo.pixels, _PHOTO_SIDE)}" alt="">
 <svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{marks}</svg></figure>
 <div>{"".join(sides)}</div>
 </article>"""
