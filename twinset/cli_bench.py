@@ -128,8 +128,10 @@ def bench_lessons(
     trainings = lessons.street_lessons(parts["train"].images, parts["val"], taxonomy, settings, feed)
     if ccp:
         own = lessons.fine_taxonomy(taxonomy, SOURCE)
-        read = {"fine": read_ccp(ccp, "train", own).images, "merged": read_ccp(ccp, "train", taxonomy).images}
-        trainings += lessons.fine_lessons(read, read_ccp(ccp, "val", taxonomy), taxonomy, settings)
+        fine, merged = (read_ccp(ccp, "train", labels, strict) for labels in (own, taxonomy))
+        report_problems(merged.problems)
+        val = read_ccp(ccp, "val", taxonomy, strict)
+        trainings += lessons.fine_lessons(fine.images, merged.images, val, taxonomy, settings)
     lessons.run(trainings, pictures, out)
 
 

@@ -6,6 +6,7 @@ trainings start from ImageNet's backbone and see about as many pictures; what me
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from twinset.images import read_image
 from twinset.taxonomy import Category, Source, Taxonomy
 from twinset.types import Detections, Image, Product
 
+log = logging.getLogger(__name__)
 CLOSE_UPS = 300  # pictures of bags among the street photos, where they are left in
 BAG = "bag"
 DONE = "detector.json"  # what a training writes last
@@ -114,20 +116,23 @@ def street_lessons(
 
 
 def fine_lessons(
-    read: Mapping[str, Sequence[LabelledImage]], val: Labelled, taxonomy: Taxonomy, settings: TrainSettings
+    fine: Sequence[LabelledImage],
+    merged: Sequence[LabelledImage],
+    val: Labelled,
+    taxonomy: Taxonomy,
+    settings: TrainSettings,
 ) -> list[Training]:
-    """Return the trainings on the same photos under their source's own labels ("fine") and under categories ("merged").
+    """Return the trainings on the same photos under their source's own labels and under categories.
 
     Both are measured on categories: what is found under a fine label counts as its category.
     """
-    source = val.images[0].source
-    merged = taxonomy.sources[source].labels
+    categories = taxonomy.sources[val.images[0].source].labels
     names = tuple(name for name in taxonomy.names if name in val.categories)
-    own = tuple(sorted({label for image in read["fine"] for label in image.labels}))
-    to = {label: merged[label] or "" for label in own}
+    own = tuple(sorted({label for image in fine for label in image.labels}))
+    to = {label: categories[label] or "" for label in own}
     under_own, under_categories = (
-        labelled_samples(read["fine"], own, taxonomy, known=own),
-        labelled_samples(read["merged"], names, taxonomy),
+        labelled_samples(fine, own, taxonomy, known=own),
+        labelled_samples(merged, names, taxonomy),
     )
     return [
         Training(f"{len(names)} merged categories", "merged", settings, names, under_categories, val),
@@ -170,7 +175,8 @@ def _close_up(product: Product) -> list[LabelledImage]:
     path = Path(product.images[0])
     try:
         image = read_image(path)
-    except DataError:
+    except DataError as exc:
+        log.warning("product %s is left out: %s", product.product_id, exc)
         return []
     box, (height, width) = item_box(image), image.shape[:2]
     if box is None or product.category is None:
