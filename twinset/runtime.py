@@ -69,26 +69,36 @@ class Session:
     """A network ready to run. Safe to call from several threads.
 
     A call that comes while no network runs uses `threads` threads and is back soonest; others beside it use one each,
-    which takes less CPU time an image (51 ms a search instead of 58: `twinset bench load`, see docs/operate.md).
+    which takes less CPU time an image (51 ms a search instead of 58: `twinset bench load`, see docs/operate.md). What
+    these need is opened when the first comes: a command has none.
     """
 
-    def __init__(self, open_run: Callable[[int], Run], threads: int | None = None) -> None:
+    def __init__(self, open_run: Callable[[int, int], Run], threads: int | None = None) -> None:
+        """`open_run` is given how many threads there are, and how many calls they are to serve at once."""
         wide = threads or cpu_threads()
-        self._alone = open_run(wide)
-        self._beside = open_run(1) if wide > 1 else self._alone
+        self._alone = open_run(wide, 1)
+        self._open_beside = lambda: open_run(wide, wide) if wide > 1 else self._alone
+        self._beside: Run | None = None
+        self._opening = threading.Lock()
 
     def __call__(self, inputs: Any) -> list[Any]:
         """Return the model's outputs, in its order."""
         with _running.one_more() as count:
-            run = self._alone if count == 1 else self._beside
+            run = self._alone if count == 1 else self._beside_others()
             return run(inputs)
+
+    def _beside_others(self) -> Run:
+        with self._opening:
+            if self._beside is None:
+                self._beside = self._open_beside()
+            return self._beside
 
 
 class OnnxSession(Session):
     """A model file on ONNX Runtime."""
 
     def __init__(self, file: Path, threads: int | None = None) -> None:
-        super().__init__(lambda count: open_onnx(file, count), threads)
+        super().__init__(lambda count, calls: open_onnx(file, count // calls), threads)
 
 
 def open_session(
@@ -105,9 +115,9 @@ def open_session(
     installed, ModelError.
     """
     if choose_runtime(runtime) == "onnxruntime":
-        return Session(lambda count: open_onnx(file, count, output), threads)
+        return Session(lambda count, calls: open_onnx(file, count // calls, output), threads)
     precision = "bf16" if lower_precision and has_amx() else "f32"
-    return Session(lambda count: open_openvino(file, count, precision, output), threads)
+    return Session(lambda count, calls: open_openvino(file, count, calls, precision, output), threads)
 
 
 def choose_runtime(runtime: str | None = None) -> str:
@@ -139,8 +149,8 @@ def open_onnx(file: Path, threads: int, output: str = "") -> Run:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Detector and encoder run in turn, each with threads of its own: those that wait must not keep the cores busy.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Detector and encoder run in turn, each with threads of its own: between calls those must not keep the cores busy.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # ONNX Runtime's own exceptions have no public base class
@@ -156,18 +166,19 @@ def open_onnx(file: Path, threads: int, output: str = "") -> Run:
     return run
 
 
-def open_openvino(file: Path, threads: int, precision: str, output: str = "") -> Run:
+def open_openvino(file: Path, threads: int, calls: int, precision: str, output: str = "") -> Run:
     """Return a function that runs a model file on OpenVINO, computing in "f32" or "bf16". Raises ModelError.
 
-    Unasked, OpenVINO computes in bf16 wherever the processor can: vectors would depend on the machine.
+    `calls` at once share its threads; more wait. Unasked, OpenVINO computes in bf16 wherever the processor can:
+    vectors would depend on the machine.
     """
     import openvino
 
     settings = {
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
+        "NUM_STREAMS": calls,
+        "ENABLE_CPU_PINNING": False,  # networks that run beside each other would all be kept to the same cores
     }
     try:
         core = openvino.Core()
