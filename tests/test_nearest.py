@@ -41,6 +41,7 @@ def test_two_passes_find_what_one_would(seed, kind, k):
         patch.setattr(module, "EXACT_ROWS", 0)
         patch.setattr(module, "EXACT_SHARE", 10**9)
         patch.setattr(module, "BLOCK", 700)
+        patch.setattr(module, "SHARE", 1000)
         found, scores = nearest(vectors, query, k, rows, keys, allowed)
     expected = by_hand(vectors.exact, query, k, rows, keys, allowed)
     # fp32 sums may round the other way in the last decimal

@@ -77,8 +77,8 @@ class Session:
         """`open_run` is given how many threads there are, and how many calls they are to serve at once."""
         wide = threads or cpu_threads()
         self._alone = open_run(wide, 1)
-        self._open_beside = lambda: open_run(wide, wide) if wide > 1 else self._alone
-        self._beside: Run | None = None
+        self._beside: Run | None = None if wide > 1 else self._alone
+        self._open_run, self._threads = open_run, wide
         self._opening = threading.Lock()
 
     def __call__(self, inputs: Any) -> list[Any]:
@@ -90,7 +90,7 @@ class Session:
     def _beside_others(self) -> Run:
         with self._opening:
             if self._beside is None:
-                self._beside = self._open_beside()
+                self._beside = self._open_run(self._threads, self._threads)
             return self._beside
 
 

@@ -1,20 +1,26 @@
 """The vectors nearest to a query, exactly, in two passes where there are many.
 
 The first pass multiplies vectors of one byte a number (SimSIMD), a quarter of what fp32 has to read, which is what
-limits a scan. How far its products may be off is known, so the second pass, in fp32, takes every vector that could be
-among the nearest: the answer is that of a scan of all vectors in fp32.
+limits a scan; of a long one each thread takes a share. How far its products may be off is known, so the second pass, in
+fp32, takes every vector that could be among the nearest: the answer is that of a scan of all vectors in fp32.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import simsimd
 from numpy.typing import NDArray
 
+from twinset.runtime import cpu_threads
+
 SCORE_DECIMALS = 5  # what fp32 sums of 256 products are good for; equal scores are then ties
 EXACT_ROWS = 4096  # as many, or a share of 1 / EXACT_SHARE, are scanned in fp32 at once
 EXACT_SHARE = 32
 BLOCK = 65536  # rows of the first pass at once: its products then stay in the processor's cache
+SHARE = 32768  # rows of the first pass that are worth another thread
 GROUP = 32  # rows of which the best stands for all when the first pass is cut
 _TIES = 2e-5  # two rounded scores that are equal differ by less
 _LEVELS = 127
@@ -104,12 +110,27 @@ def _best(
 def _rough(vectors: Vectors, coded: Vectors, rows: slice) -> NDArray[np.float32]:
     """Return the first pass's products of a range of rows."""
     products = np.empty(rows.stop - rows.start, np.float32)
-    for start in range(rows.start, rows.stop, BLOCK):
-        stop = min(start + BLOCK, rows.stop)
-        sums = np.asarray(simsimd.cdist(coded.codes, vectors.codes[start:stop], metric="dot"))[0]
-        np.multiply(sums, vectors.steps[start:stop], out=products[start - rows.start : stop - rows.start])
+
+    def multiply(first: int, last: int) -> None:
+        for start in range(first, last, BLOCK):
+            stop = min(start + BLOCK, last)
+            sums = np.asarray(simsimd.cdist(coded.codes, vectors.codes[start:stop], metric="dot"))[0]
+            np.multiply(sums, vectors.steps[start:stop], out=products[start - rows.start : stop - rows.start])
+
+    shares = min(cpu_threads(), -(-len(products) // SHARE))
+    ends = [rows.start + len(products) * no // shares for no in range(shares + 1)]
+    others = [_pool().submit(multiply, *part) for part in pairwise(ends[1:])]
+    multiply(*ends[:2])
+    for other in others:
+        other.result()
     products *= coded.steps[0]
     return products
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """The threads that share a scan; SimSIMD lets go of Python's lock."""
+    return ThreadPoolExecutor(cpu_threads(), thread_name_prefix="scan")
 
 
 def _nth_largest(values: NDArray[np.float32], n: int) -> float:
