@@ -12,7 +12,6 @@ from twinset.cli_base import (
     json_option,
     options,
     print_json,
-    read_rows,
     report_problems,
     strict_option,
     threads_option,
@@ -27,7 +26,8 @@ def export() -> None:
 
 @export.command("encoder")
 @click.argument("run", type=FOLDER)
-@click.option("--catalog", type=FILE, required=True, help="The product feed it was trained on.")
+@click.option("--catalog", type=FILE, help="The product feed it was trained on.")
+@click.option("--classed", type=FOLDER, help="The photos of one garment each it was trained on, without a catalogue.")
 @click.option("--voc", type=FOLDER, help="Street photos with Pascal VOC boxes: backgrounds, and what scores mean.")
 @click.option("--ccp", type=FOLDER, help="Street photos with CCP masks, likewise.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The model's folder.")
@@ -35,7 +35,8 @@ def export() -> None:
 @options(strict_option, threads_option)
 def export_encoder_command(
     run: Path,
-    catalog: Path,
+    catalog: Path | None,
+    classed: Path | None,
     voc: Path | None,
     ccp: Path | None,
     out: Path,
@@ -52,12 +53,9 @@ def export_encoder_command(
     from twinset.cli_train import prepare
 
     prepare(threads)
-    import numpy as np
-
-    from twinset.describe import samples as read
+    from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import finish_encoder, load_trainee
-    from twinset.detect.detector import load_detector
-    from twinset.detect.sources import Sources, street_photos
+    from twinset.detect.sources import Sources
     from twinset.models import model_folder
     from twinset.taxonomy import default_taxonomy
 
@@ -65,14 +63,9 @@ def export_encoder_command(
     if out.resolve() == folder.resolve():
         raise UsageError(f"--out: expected another folder than that of --model {model}, found {out}", field="out")
     trainee, settings, vocabulary = load_trainee(run)
-    taxonomy = default_taxonomy()
-    feed = read_rows(catalog, strict)
-    boxes = read.worn_boxes(feed, load_detector(folder, threads))
-    items = read.catalogue_samples(feed, boxes, vocabulary, taxonomy)
-    images, dev = street_photos(Sources(voc, ccp, strict=strict), taxonomy, report_problems)
-    scenes = read.backgrounds(images, 600, np.random.default_rng(settings.seed)) if images else []
-    held_back = read.street_samples(dev, ccp, vocabulary, taxonomy)
-    click.echo(finish_encoder(trainee, settings.size, vocabulary, items, scenes, out, held_back))
+    sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
+    data = read_encoder_data(sources, folder, default_taxonomy(), settings.seed, report_problems, threads, vocabulary)
+    click.echo(finish_encoder(trainee, settings.size, vocabulary, data.items, data.scenes, out, data.street_dev))
     for file in ("detector.onnx", "detector.json"):
         shutil.copyfile(folder / file, out / file)
 

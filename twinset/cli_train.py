@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from twinset.cli_base import FILE, FOLDER, read_rows, report_problems, strict_option, threads_option
+from twinset.cli_base import FILE, FOLDER, report_problems, strict_option, threads_option
 from twinset.errors import UsageError
 
 T = TypeVar("T")
@@ -53,12 +53,14 @@ def train() -> None:
 
 @train.command("encoder")
 @training_options
+@click.option("--classed", type=FOLDER, help="Without a catalogue: photos of one garment each, in train/CLASS folders.")
 @click.option("--model", default="default", show_default=True, help="Whose detector finds the items worn by models.")
 def train_encoder_command(
     out: Path,
     voc: Path | None,
     ccp: Path | None,
     catalog: Path | None,
+    classed: Path | None,
     model: str,
     strict: bool,
     threads: int | None,
@@ -67,31 +69,22 @@ def train_encoder_command(
 ) -> None:
     """Train the encoder on a catalogue; the same command goes on after an interruption.
 
+    Without --catalog it learns from the items of --ccp and --classed, whose colours are measured.
+
     Example: twinset train encoder --catalog products.csv --ccp street-ccp --voc street-voc --out runs/encoder
     """
     prepare(threads)
-    import numpy as np
-
-    from twinset.describe import samples as read
+    from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import EncoderSettings, train_encoder
-    from twinset.detect.detector import load_detector
-    from twinset.detect.sources import Sources, street_photos
-    from twinset.models import WEIGHTS
+    from twinset.detect.sources import Sources
+    from twinset.models import model_folder
     from twinset.taxonomy import default_taxonomy
 
-    if catalog is None:
-        raise UsageError("--catalog: expected a product feed to train the encoder on, found none", field="catalog")
     settings = changed_settings(EncoderSettings(), given, changes)
-    taxonomy = default_taxonomy()
-    feed = read_rows(catalog, strict)
-    folder = WEIGHTS / model if (WEIGHTS / model).is_dir() else Path(model)
-    boxes = read.worn_boxes(feed, load_detector(folder, threads))
-    vocabulary = read.read_vocabulary([p for p in feed.products if not p.product_id.endswith("0")], taxonomy)
-    items = read.catalogue_samples(feed, boxes, vocabulary, taxonomy)
-    images, dev = street_photos(Sources(voc, ccp, strict=strict), taxonomy, report_problems)
-    street, held_back = (read.street_samples(part, ccp, vocabulary, taxonomy) for part in (images, dev))
-    scenes = read.backgrounds(images, 600, np.random.default_rng(settings.seed)) if images else []
-    click.echo(train_encoder(settings, items, street, scenes, vocabulary, out, held_back))
+    sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
+    detector = model_folder(model)
+    data = read_encoder_data(sources, detector, default_taxonomy(), settings.seed, report_problems, threads)
+    click.echo(train_encoder(settings, data.items, data.street, data.scenes, data.vocabulary, out, data.street_dev))
 
 
 def changed_settings(settings: T, given: dict[str, Any], changes: Sequence[str]) -> T:

@@ -150,7 +150,7 @@ def street_samples(
 
     def load(image: LabelledImage) -> list[ItemSample]:
         pixels = read_image(image.path)
-        masked = _category_masks(image, masks, taxonomy) if masks and image.source == "street-ccp" else {}
+        masked = label_masks(image, masks, taxonomy) if masks and image.source == "street-ccp" else {}
         samples = []
         for box, label in zip(image.boxes, image.labels, strict=True):
             x1, y1, x2, y2 = (float(side) for side in box)
@@ -163,8 +163,8 @@ def street_samples(
         return [sample for samples in pool.map(load, images) for sample in samples]
 
 
-def _category_masks(image: LabelledImage, folder: Path, taxonomy: Taxonomy) -> dict[str, NDArray[np.bool_]]:
-    """Return by category the (H, W) pixels that show it."""
+def label_masks(image: LabelledImage, folder: Path, taxonomy: Taxonomy) -> dict[str, NDArray[np.bool_]]:
+    """Return by label, as a taxonomy has it, the (H, W) pixels that show it."""
     ids, names = read_ccp_mask(folder, image.path.stem)
     of_label = [taxonomy.sources[image.source].labels.get(name) for name in names]
     found = {}

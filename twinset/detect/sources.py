@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twinset.data.ccp import read_ccp
 from twinset.data.coco import read_coco
-from twinset.data.feed import read_feed
+from twinset.data.feed import Feed, read_feed
 from twinset.data.folders import read_folders
 from twinset.data.labelled import LabelledImage, Problem
 from twinset.data.suggestions import apply_suggestions, in_taxonomy, read_suggestions
@@ -42,11 +42,7 @@ def read_sources(
         tell(labelled.problems)
         found += labelled_samples(labelled.images, categories, taxonomy, labelled.categories)
     if sources.catalog:
-        feed = read_feed(sources.catalog, taxonomy, strict=sources.strict)
-        tell(
-            [Problem(f"{sources.catalog}:{row.line}", f"{row.product_id} {row.reason}".strip()) for row in feed.failed]
-        )
-        found += feed_samples(feed, categories, taxonomy)
+        found += feed_samples(read_catalogue(sources.catalog, taxonomy, sources.strict, tell), categories, taxonomy)
     if sources.classed:
         photos = read_folders(sources.classed, "train", taxonomy, sources.strict)
         tell(photos.problems)
@@ -54,6 +50,13 @@ def read_sources(
     if sources.drawn:
         found += drawn_samples(sources.drawn, categories, seed)
     return found, dev
+
+
+def read_catalogue(file: Path, taxonomy: Taxonomy, strict: bool, tell: Tell) -> Feed:
+    """Return a product feed. `tell` is told of the rows that are left out."""
+    feed = read_feed(file, taxonomy, strict=strict)
+    tell([Problem(f"{file}:{row.line}", f"{row.product_id} {row.reason}".strip()) for row in feed.failed])
+    return feed
 
 
 def street_photos(sources: Sources, taxonomy: Taxonomy, tell: Tell) -> tuple[list[LabelledImage], list[LabelledImage]]:
