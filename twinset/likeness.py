@@ -88,7 +88,12 @@ class Contradiction:
     """
 
     def __init__(self, reading: "Reading", weights: "LabelWeights") -> None:
-        self._types = _costs(reading.article_types, weights.article_type, weights.most)
+        types, unsaid = _costs(reading.article_types, weights.article_type, weights.most)
+        meant: dict[str, float] = {}  # by the taxonomy's types: feeds have words of their own for them
+        for word, cost in types.items():
+            meaning = _type_meant(word)
+            meant[meaning] = min(cost, meant.get(meaning, cost))
+        self._types = meant | types, unsaid
         self._colours = _costs(reading.colours, weights.colour, weights.most)
         self._genders = _costs(reading.genders, weights.gender, weights.most)
 
@@ -96,7 +101,12 @@ class Contradiction:
         """Return the nats, weighed, by which what a product's feed says is less likely than the likeliest."""
         product = hit.product
         (types, type_), (colours, colour), (genders, gender) = self._types, self._colours, self._genders
-        total = types.get(_folded(product.article_type or ""), type_) if types else 0.0
+        total = 0.0
+        if types and product.article_type:
+            word = _folded(product.article_type)
+            total = types.get(word, types.get(_type_meant(word), type_))
+        elif types:
+            total = type_
         total += colours.get(_feed_colour(product.tags) or "", colour) if colours else 0.0
         return total + (genders.get(_feed_gender(product.title) or "", gender) if genders else 0.0)
 
@@ -135,6 +145,12 @@ def colour_distance(first: Sequence[Colour], second: Sequence[Colour]) -> float:
 @lru_cache(maxsize=4096)
 def _folded(word: str) -> str:
     return fold(word)
+
+
+@lru_cache(maxsize=4096)
+def _type_meant(word: str) -> str:
+    """Return the taxonomy's article type a word means, as `fold` spells it, else the word."""
+    return fold(default_taxonomy().type_of(word) or word)
 
 
 @lru_cache(maxsize=4096)

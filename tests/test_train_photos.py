@@ -1,0 +1,103 @@
+"""An encoder trained without a catalogue: on the items of CCP's photos and on photos of one garment."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image as Pillow
+
+from twinset.cli import cli
+from twinset.data.labelled import is_dev
+from twinset.describe.labels import load_labels
+from twinset.describe.photos import main_colour, photo_items
+from twinset.describe.samples import UNKNOWN
+from twinset.errors import UsageError
+from twinset.taxonomy import default_taxonomy
+
+scipy_io = pytest.importorskip("scipy.io")
+pytest.importorskip("torch")
+TAXONOMY = default_taxonomy()
+LABELS = ("null", "jeans", "blouse", "hat", "skin")
+PHOTOS = 40
+
+
+@pytest.fixture(scope="module")
+def ccp(tmp_path_factory):
+    """Photos of a red blouse over blue jeans, some with a hat, in CCP's files."""
+    folder = tmp_path_factory.mktemp("ccp")
+    (folder / "photos").mkdir()
+    (folder / "annotations" / "pixel-level").mkdir(parents=True)
+    names = np.array([[np.array([name])] for name in LABELS], dtype=object)
+    scipy_io.savemat(folder / "label_list.mat", {"label_list": names.reshape(1, -1)})
+    rng = np.random.default_rng(0)
+    ids = [f"{i:04}" for i in range(PHOTOS)]
+    for photo_id in ids:
+        pixels = rng.integers(200, 220, (120, 80, 3), np.uint8)
+        mask = np.zeros((120, 80), np.uint8)
+        for label, rows, rgb in ((2, slice(30, 65), (200, 20, 30)), (1, slice(65, 115), (40, 60, 190))):
+            mask[rows, 20:60] = label
+            pixels[rows, 20:60] = rgb
+        if photo_id.endswith("3"):
+            mask[5:30, 25:55] = 3
+        scipy_io.savemat(folder / "annotations" / "pixel-level" / f"{photo_id}.mat", {"groundtruth": mask})
+        Pillow.fromarray(pixels).save(folder / "photos" / f"{photo_id}.jpg", quality=95)
+    (folder / "train.txt").write_text("\n".join(ids), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classed")
+    (folder / "train" / "shorts").mkdir(parents=True)
+    for i in range(6):
+        pixels = np.full((60, 60, 3), 255, np.uint8)
+        pixels[15:45, 10:50] = (30, 130, 40)
+        Pillow.fromarray(pixels).save(folder / "train" / "shorts" / f"s{i}.jpg", quality=95)
+    return folder
+
+
+def test_items_have_types_and_measured_colours(ccp, classed):
+    items, vocabulary = photo_items(ccp, classed, TAXONOMY, strict=True, tell=lambda problems: None)
+
+    def named(item):
+        colour = vocabulary.base_colours[item.base_colour] if item.base_colour != UNKNOWN else None
+        return vocabulary.article_types[item.article_type], vocabulary.categories[item.category], colour
+
+    said = {named(item) for item in items}
+    assert {("jeans", "trousers", "blue"), ("blouse", "top", "red"), ("shorts", "shorts", "green")} <= said
+    assert ("hat", "hat") in {pair[:2] for pair in said}  # CCP has one word for all hats: the category stands for them
+    assert all(item.mask is not None and item.mask.shape == item.pixels.shape[:2] for item in items)
+    assert {item.product_id for item in items} >= {"0003", "s1"}
+
+
+def test_an_items_colour_is_that_of_most_of_it():
+    red, blue = np.full((60, 3), (200, 20, 30), np.uint8), np.full((40, 3), (40, 60, 190), np.uint8)
+    assert main_colour(np.concatenate([red, blue])) == "red"
+    green = np.full((40, 3), (30, 130, 40), np.uint8)
+    assert main_colour(np.concatenate([red[:45], blue, green])) is None
+    assert main_colour(np.zeros((0, 3), np.uint8)) is None
+
+
+def test_there_must_be_something_to_train_on():
+    with pytest.raises(UsageError, match="--ccp or --classed"):
+        photo_items(None, None, TAXONOMY, strict=False, tell=lambda problems: None)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_it_is_trained_and_exported_again(ccp, classed, tmp_path):
+    assert any(is_dev(f"{i:04}") for i in range(PHOTOS))
+    small = [
+        word
+        for name in ("size=64", "products=4", "alike=2", "street=2", "warmup=2", "frozen_blocks=15")
+        for word in ("--set", name)
+    ]
+    data = ["--ccp", str(ccp), "--classed", str(classed)]
+    ran = CliRunner().invoke(cli, ["train", "encoder", *data, "--epochs", "1", *small, "--out", str(tmp_path / "run")])
+    assert ran.exit_code == 0, ran.output
+    labels = load_labels(tmp_path / "run")
+    assert labels is not None and "jeans" in labels.article_type.names
+    assert labels.weights.gender == 0  # nothing said of it, nothing made of it
+
+    ran = CliRunner().invoke(cli, ["export", "encoder", str(tmp_path / "run"), *data, "--out", str(tmp_path / "model")])
+    assert ran.exit_code == 0, ran.output
+    again = load_labels(tmp_path / "model")
+    assert again is not None and again.calibration == labels.calibration
