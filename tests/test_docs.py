@@ -161,6 +161,21 @@ def test_the_file_map_names_all_that_is_there():
     assert [name for name in sorted(names) if not re.search(rf"[`/]{re.escape(name)}\b", table)] == []
 
 
+def test_the_figures_of_judgements_are_counted_from_them():
+    judged = json.loads((ROOT / "docs" / "data" / "street-judgements.json").read_text(encoding="utf-8"))
+    items = [item for found in judged["photos"].values() for item in found]
+    right = [[grade for _, grade in item["hits"]] for item in items if item["right"]]
+    first = [grades[0] for grades in right]
+    counted = (
+        f"Of {len(items)} items {len(right)} are there",
+        f"the first hit of {first.count('similar')} is what",
+        f"of {sum('similar' in grades for grades in right)} some of the first five",
+        f"{first.count('partly')} first hits are of the category",
+    )
+    text = " ".join((ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8").split())
+    assert [sentence for sentence in counted if sentence not in text] == []
+
+
 def test_ci_runs_the_readmes_test_command():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^(pip install torch.*?) && pytest$", readme, re.MULTILINE)
