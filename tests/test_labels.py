@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from twinset.describe.fit import Embedded, fit_labels, rank_within
+from twinset.describe.fit import NOTHING, Embedded, fit_labels, rank_within, trained_heads
 from twinset.describe.labels import (
     AttributeHead,
     AttributeValue,
@@ -187,7 +187,13 @@ def fitted():
     tasks = Tasks({"type": 3, "gender": 4, "words": 1, "category": 1, "colour": 2, "colour_base": 2})
     train, dev = embedded(300, 0), embedded(80, 1)
     measured = [(Colour("blue", 1.0),)] * 80
-    return (*fit_labels(tasks, (0.4, 0.2, 0.2, 0.2), vocabulary, train, dev, dev, measured=measured), train, dev)
+    return (
+        *fit_labels(
+            trained_heads(tasks, (0.4, 0.2, 0.2, 0.2), vocabulary), vocabulary, train, dev, dev, measured=measured
+        ),
+        train,
+        dev,
+    )
 
 
 def test_what_embeddings_say_is_learned(fitted):
@@ -221,14 +227,16 @@ def test_scores_mean_the_same_of_street_photos_where_some_are_known():
 
     def fit(street):
         weights = (0.4, 0.2, 0.2, 0.2)
-        return fit_labels(tasks, weights, vocabulary, train, dev, dev, measured=measured, street=street)[0]
+        return fit_labels(
+            trained_heads(tasks, weights, vocabulary), vocabulary, train, dev, dev, measured=measured, street_dev=street
+        )[0]
 
     labels = fit(street)
     nearest = rank_within(labels, train, street).order(labels.weights).min(1)
     scores = [closeness(float(distance), labels.calibration.half["top"]) for distance in nearest]
     assert np.mean(np.array(scores) >= labels.calibration.min_score) == pytest.approx(0.9, abs=0.03)
     few = Embedded(near.samples[:5], near.embeddings[:5])
-    assert fit(few).calibration.half == fit(None).calibration.half  # too few to go by
+    assert fit(few).calibration.half == fit(NOTHING).calibration.half  # too few to go by
 
 
 def test_learning_ranks_as_searching_does(fitted):

@@ -7,8 +7,9 @@ from PIL import Image as Pillow
 
 from twinset.cli import cli
 from twinset.data.labelled import is_dev
+from twinset.describe.colours import main_colour
 from twinset.describe.labels import load_labels
-from twinset.describe.photos import main_colour, photo_items
+from twinset.describe.photos import photo_items
 from twinset.describe.samples import UNKNOWN
 from twinset.errors import UsageError
 from twinset.taxonomy import default_taxonomy

@@ -46,13 +46,16 @@ def export_encoder_command(
 ) -> None:
     """Write encoder.onnx, encoder.json and labels.json of the training in RUN, and a detector beside them.
 
-    What is chosen on dev is chosen anew: weights of the embedding's parts and of labels, thresholds, scores.
+    What is chosen on dev is chosen anew: weights of the embedding's parts and of labels, thresholds, scores. RUN may be
+    a model's folder too: its network stays, and stores with it, and labels.json is made anew.
 
     Example: twinset export encoder runs/encoder --catalog products.csv --ccp street-ccp --out runs/model
     """
     from twinset.cli_train import prepare
 
     prepare(threads)
+    from twinset.describe.labels import FILE as LABELS
+    from twinset.describe.refit import load_finished, refit_labels
     from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import finish_encoder, load_trainee
     from twinset.detect.sources import Sources
@@ -62,10 +65,22 @@ def export_encoder_command(
     folder = model_folder(model)
     if out.resolve() == folder.resolve():
         raise UsageError(f"--out: expected another folder than that of --model {model}, found {out}", field="out")
-    trainee, settings, vocabulary = load_trainee(run)
+    finished = None
+    if not (run / "checkpoint.pt").exists() and (run / LABELS).exists():
+        finished = load_finished(run, threads)
+        vocabulary, seed = finished.vocabulary, 0
+    else:
+        trainee, settings, vocabulary = load_trainee(run)
+        seed = settings.seed
     sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
-    data = read_encoder_data(sources, folder, default_taxonomy(), settings.seed, report_problems, threads, vocabulary)
-    click.echo(finish_encoder(trainee, settings.size, vocabulary, data.items, data.scenes, out, data.street_dev))
+    data = read_encoder_data(sources, folder, default_taxonomy(), seed, report_problems, threads, vocabulary)
+    street = data.street, data.street_dev
+    if finished is not None:
+        click.echo(refit_labels(finished, data.items, data.scenes, out, *street))
+        for file in ("encoder.onnx", "encoder.json"):
+            shutil.copyfile(run / file, out / file)
+    else:
+        click.echo(finish_encoder(trainee, settings.size, vocabulary, data.items, data.scenes, out, *street))
     for file in ("detector.onnx", "detector.json"):
         shutil.copyfile(folder / file, out / file)
 

@@ -80,7 +80,7 @@ def _figures(shown: Parts, asked: Parts, moved: Parts, weights: Weights, heads: 
     own = (views * queries.embeddings).sum(1)
     others = views @ np.concatenate([gallery.embeddings, queries.embeddings]).T
     others[np.arange(len(views)), len(gallery.samples) + np.arange(len(views))] = -1
-    figures = {name: ranked[f"first_{name}"] for name in ("type", "colour", "both")}
+    figures = {name: ranked.get(f"first_{name}", 0.0) for name in ("type", "colour", "both")}
     return {**figures, "instance": round(float((own > others.max(1)).mean()), 4)}
 
 

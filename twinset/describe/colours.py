@@ -14,6 +14,7 @@ CELL = 4  # pixels of the crop averaged before they are named: a fabric's grain 
 NAMES = ("black", "white", "grey", "beige", "brown", "red", "pink", "orange", "yellow", "green", "blue", "purple")
 NEUTRALS = frozenset({"black", "white", "grey", "beige", "brown"})
 _INDEX = {name: i for i, name in enumerate(NAMES)}
+MAIN_SHARE = 0.5  # of an item's pixels: its one colour
 MULTICOLOUR_COUNT = 3  # bright colours, a tenth or more each, that make an item multicolour
 MULTICOLOUR_SHARE = 0.1
 
@@ -42,6 +43,15 @@ def measure_colours(pixels: Image, mask: NDArray[np.float32], inner: tuple[int, 
     if len(bright) >= MULTICOLOUR_COUNT:
         colours.insert(0, Colour("multicolour", round(float(shares[order].sum()), 4)))
     return tuple(colours)
+
+
+def main_colour(pixels: NDArray[np.uint8]) -> str | None:
+    """Return the palette's name for most of some (N, 3) pixels, None where no colour has `MAIN_SHARE` of them."""
+    if not len(pixels):
+        return None
+    counts = np.bincount(name_pixels(rgb_to_lab(pixels.astype(np.float32))), minlength=len(NAMES))
+    best = int(counts.argmax())
+    return NAMES[best] if counts[best] >= MAIN_SHARE * len(pixels) else None
 
 
 def _cells(low: int, high: int) -> slice:

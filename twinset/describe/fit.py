@@ -46,37 +46,47 @@ class Embedded:
     def labels(self, name: str) -> NDArray[np.int64]:
         return np.array([getattr(sample, name) for sample in self.samples], np.int64)
 
+    def known(self, name: str) -> tuple[Floats, NDArray[np.int64]]:
+        """Return the embeddings of the samples that have a label, and their labels."""
+        labels = self.labels(name)
+        return self.embeddings[labels != UNKNOWN], labels[labels != UNKNOWN]
+
+
+NOTHING = Embedded((), np.zeros((0, sum(DIMS)), np.float32))
+
 
 def fit_labels(
-    tasks: Tasks,
-    weights: Sequence[float],
+    trained: Mapping[str, Head],
     vocabulary: Vocabulary,
     train: Embedded,
     dev: Embedded,
     moved: Embedded,
     *,
     measured: Sequence[Sequence[Colour]],
-    street: Embedded | None = None,
+    street: Embedded = NOTHING,
+    street_dev: Embedded = NOTHING,
 ) -> tuple[Labels, dict[str, float]]:
     """Return what embeddings say, and the figures on dev.
 
-    `weights` are those of the embedding's parts, `moved` street views of dev, `measured` what the pixels of dev say,
-    `street` items of real street photos, of which the category is known: what scores mean is fitted to them.
+    `trained` are the classifiers there are: of article_type, colour, gender, words, category. `moved` are street views
+    of dev, `measured` what the pixels of dev say. `street` and `street_dev` are items of real street photos, as far as
+    known with their article types and colours: shops' pictures alone don't teach what these look like in the street.
+    What scores mean is fitted to those of dev.
     """
-    trained = trained_heads(tasks, weights, vocabulary)
-    heads, figures = {}, {}
+    heads, figures = dict[str, Head](), dict[str, float]()
     for name, (field, names) in {
         "article_type": ("article_type", vocabulary.article_types),
         "colour": ("base_colour", vocabulary.base_colours),
         "gender": ("gender", GENDERS),
     }.items():
-        heads[name], figures[f"{name}_right"] = _best_head(trained[name], names, train, dev, field)
+        heads[name], right = _best_head(trained[name], names, (train, street), (dev, street_dev), field)
+        figures |= {f"{name}_right": right[0], f"{name}_right_in_street": right[1]}
     attributes = _attributes(train, dev, default_lexicon())
     labels = Labels(heads["article_type"], heads["colour"], heads["gender"], trained["words"], attributes)
     colour_weight, figures["first_colour_right"] = _colour_weight(labels, dev, measured)
-    chosen, first_hits = label_weights(labels, train, dev)
+    chosen, first_hits = label_weights(labels, train, dev, street_dev)
     figures |= first_hits
-    good = _street_hits(labels, chosen, train, street) if street and len(street.samples) else {}
+    good = _street_hits(labels, chosen, train, street_dev) if len(street_dev.samples) else {}
     calibration = _calibration(_shop_hits(labels, chosen, train, (dev, moved)), good, vocabulary)
     log.info("weights of labels %s, of colours by the network %s: %s", chosen, colour_weight, figures)
     return Labels(
@@ -117,22 +127,33 @@ def trained_heads(tasks: Tasks, weights: Sequence[float], vocabulary: Vocabulary
     return found
 
 
-def _best_head(trained: Head, names: Sequence[str], train: Embedded, dev: Embedded, field: str) -> tuple[Head, float]:
-    """Return the classifier that is likeliest right on dev, at the temperature that suits it, and how often it is."""
-    truth, taught = dev.labels(field), train.labels(field)
-    known, shown = truth != UNKNOWN, taught != UNKNOWN
-    best, best_loss = trained, np.inf
+def _best_head(
+    trained: Head, names: Sequence[str], taught: Sequence[Embedded], asked: Sequence[Embedded], field: str
+) -> tuple[Head, list[float]]:
+    """Return the classifier likeliest right on dev, at the temperature that suits it, and how often it is there.
+
+    Both are given by shop's pictures and street photos; each counts as one, however many there are of it.
+    """
+    known = [part.known(field) for part in asked]
+    shop = taught[0].known(field)
+    both = tuple(np.concatenate(arrays) for arrays in zip(*(part.known(field) for part in taught), strict=True))
     candidates = [trained]
-    if len(np.unique(taught[shown])) > 1:
-        candidates += [_classifier(train.embeddings[shown], taught[shown], tuple(names), decay) for decay in DECAYS]
-    for head in candidates if known.any() else []:
-        logits = torch.from_numpy(dev.embeddings[known] @ head.weights.T + head.bias)
+    for embeddings, labels in (shop, both) if len(both[1]) > len(shop[1]) else (shop,):
+        if len(np.unique(labels)) > 1:
+            candidates += [_classifier(embeddings, labels, tuple(names), decay) for decay in DECAYS]
+    best, best_loss = trained, np.inf
+    for head in candidates:
+        logits = [torch.from_numpy(embeddings @ head.weights.T + head.bias) for embeddings, _ in known]
         for scale in (0.3, 0.5, 0.7, 1.0, 1.4, 2.0):
-            loss = float(F.cross_entropy(logits * scale, torch.from_numpy(truth[known])))
-            if loss < best_loss:
-                best, best_loss = Head(head.names, head.weights * scale, head.bias * scale), loss
-    right = (dev.embeddings[known] @ best.weights.T + best.bias).argmax(1) == truth[known]
-    return best, round(float(right.mean()), 4) if known.any() else 0.0
+            losses = [
+                float(F.cross_entropy(rows * scale, torch.from_numpy(truth)))
+                for rows, (_, truth) in zip(logits, known, strict=True)
+                if len(truth)
+            ]
+            if losses and sum(losses) < best_loss:
+                best, best_loss = Head(head.names, head.weights * scale, head.bias * scale), sum(losses)
+    right = [(rows @ best.weights.T + best.bias).argmax(1) == truth for rows, truth in known]
+    return best, [round(float(part.mean()), 4) if len(part) else 0.0 for part in right]
 
 
 def _classifier(embeddings: Floats, labels: NDArray[np.int64], names: tuple[str, ...], decay: float) -> Head:
@@ -297,26 +318,46 @@ def _unlikely(head: Head, embeddings: Floats, said: NDArray[np.int64], most: flo
     return np.asarray(np.where(said == UNKNOWN, expected, found), np.float32)
 
 
-def label_weights(labels: Labels, gallery: Embedded, queries: Embedded) -> tuple[LabelWeights, dict[str, float]]:
-    """Return the weights with which the first hit is right most often, by article type, colour and both."""
+def label_weights(
+    labels: Labels, gallery: Embedded, queries: Embedded, street: Embedded = NOTHING
+) -> tuple[LabelWeights, dict[str, float]]:
+    """Return the weights with which the first hit is right most often, by article type, colour, both and gender.
+
+    `street` are items of street photos; of them, too, those count whose type or colour is known.
+    """
     best, figures = LabelWeights(), dict[str, float]()
     if not len(queries.samples):
         return best, figures
-    ranked = rank_within(labels, gallery, queries)
-    types, colours = gallery.labels("article_type"), gallery.labels("base_colour")
-    own_types, own_colours = queries.labels("article_type"), queries.labels("base_colour")
+    asked = {"": (queries, rank_within(labels, gallery, queries))}
+    if len(street.samples):
+        asked["_in_street"] = street, rank_within(labels, gallery, street)
     for counts in itertools.product(TYPE_COUNTS, COLOUR_COUNTS, GENDER_COUNTS):
-        weights = LabelWeights(*counts)
-        first = np.take_along_axis(ranked.rows, ranked.order(weights).argmin(1)[:, None], 1)[:, 0]
-        right_type, right_colour = types[first] == own_types, colours[first] == own_colours
-        both = right_type & right_colour
-        found = {"first_type": right_type, "first_colour": right_colour, "first_both": both}
-        trial = {name: round(float(right.mean()), 4) for name, right in found.items()}
+        weights, trial = LabelWeights(*counts), dict[str, float]()
+        for where, (part, ranked) in asked.items():
+            first, _ = _first(ranked, weights)
+            trial |= {f"{name}{where}": share for name, share in _right(gallery, first, part).items()}
         if not any(counts):
             figures = {f"{name}_unweighted": share for name, share in trial.items()} | trial
-        elif sum(trial.values()) > sum(figures[name] for name in trial):
+        elif sum(trial.values()) > sum(figures.get(name, 0.0) for name in trial):
             best, figures = weights, figures | trial
     return best, figures
+
+
+def _right(gallery: Embedded, first: NDArray[np.int64], queries: Embedded) -> dict[str, float]:
+    """Return how often first hits share what is known of their queries, of those whose category the gallery has."""
+    shares, met = {}, gallery.labels("category")[first] == queries.labels("category")
+    same: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]] = {}
+    for name in ("article_type", "base_colour", "gender"):
+        own, others = queries.labels(name), gallery.labels(name)[first]
+        same[name] = own == others, met & (own != UNKNOWN) & (others != UNKNOWN)
+    for name, field in (("type", "article_type"), ("colour", "base_colour"), ("gender", "gender")):
+        right, known = same[field]
+        if known.any():
+            shares[f"first_{name}"] = round(float(right[known].mean()), 4)
+    (types, typed), (colours, coloured) = same["article_type"], same["base_colour"]
+    if (typed & coloured).any():
+        shares["first_both"] = round(float((types & colours)[typed & coloured].mean()), 4)
+    return shares
 
 
 def _shop_hits(

@@ -15,7 +15,7 @@ from twinset.data.background import item_box, item_mask
 from twinset.data.ccp import read_ccp
 from twinset.data.folders import ClassedImage, read_folders
 from twinset.data.labelled import LabelledImage
-from twinset.describe.colours import NAMES, name_pixels, rgb_to_lab
+from twinset.describe.colours import main_colour
 from twinset.describe.samples import MIN_SIDE, UNKNOWN, ItemSample, Vocabulary, cut_sample, label_masks
 from twinset.detect.sources import Tell
 from twinset.errors import UsageError
@@ -25,7 +25,6 @@ from twinset.taxonomy import Source, Taxonomy
 from twinset.types import Box, Image
 
 SPLITS = "train+dev"  # the training holds dev back by the photos' names
-MAIN_SHARE = 0.5  # of an item's pixels: its colour
 
 
 def photo_items(
@@ -104,12 +103,3 @@ def _item(
         category=taxonomy.names.index(category),
         product_id=name,
     )
-
-
-def main_colour(pixels: NDArray[np.uint8]) -> str | None:
-    """Return the palette's name for most of some (N, 3) pixels, None where no colour has `MAIN_SHARE` of them."""
-    if not len(pixels):
-        return None
-    counts = np.bincount(name_pixels(rgb_to_lab(pixels.astype(np.float32))), minlength=len(NAMES))
-    best = int(counts.argmax())
-    return NAMES[best] if counts[best] >= MAIN_SHARE * len(pixels) else None

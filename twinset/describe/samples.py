@@ -16,10 +16,12 @@ from twinset.data.background import item_box, item_mask
 from twinset.data.ccp import read_ccp_mask
 from twinset.data.feed import Feed
 from twinset.data.labelled import LabelledImage
+from twinset.describe.colours import main_colour
 from twinset.detect.detector import Detector
 from twinset.errors import DataError, FeedError
 from twinset.images import crop, read_image
-from twinset.taxonomy import Taxonomy
+from twinset.levels import at_level
+from twinset.taxonomy import Taxonomy, fold
 from twinset.types import Box, Image, Product
 
 log = logging.getLogger(__name__)
@@ -146,21 +148,53 @@ def catalogue_samples(
 def street_samples(
     images: Sequence[LabelledImage], masks: Path | None, vocabulary: Vocabulary, taxonomy: Taxonomy
 ) -> list[ItemSample]:
-    """Return the labelled items of street photos: their categories, and the pixels of those from CCP's folder."""
+    """Return the labelled items of street photos: their categories; of those from CCP's folder also their pixels, the
+    article type these are labelled as, where the vocabulary has it, and the colour that most of them are.
+    """
+    kinds = StreetKinds(vocabulary, taxonomy)
 
     def load(image: LabelledImage) -> list[ItemSample]:
         pixels = read_image(image.path)
         masked = label_masks(image, masks, taxonomy) if masks and image.source == "street-ccp" else {}
+        said = read_ccp_mask(masks, image.path.stem) if masks and masked else None
         samples = []
         for box, label in zip(image.boxes, image.labels, strict=True):
             x1, y1, x2, y2 = (float(side) for side in box)
             if min(x2 - x1, y2 - y1) >= MIN_SIDE and label in vocabulary.categories:
                 cut, moved, mask = cut_sample(pixels, (x1, y1, x2, y2), masked.get(label))
-                samples.append(ItemSample(cut, moved, mask, category=vocabulary.categories.index(label)))
+                colour = main_colour(cut[mask]) if mask is not None else None
+                samples.append(
+                    ItemSample(
+                        cut,
+                        moved,
+                        mask,
+                        article_type=kinds.of(said, masked[label], (x1, y1, x2, y2)) if said else UNKNOWN,
+                        base_colour=vocabulary.base_colours.index(colour) if colour else UNKNOWN,
+                        category=vocabulary.categories.index(label),
+                    )
+                )
         return samples
 
     with ThreadPoolExecutor(2) as pool:
         return [sample for samples in pool.map(load, images) for sample in samples]
+
+
+class StreetKinds:
+    """What CCP's labels are called among a vocabulary's article types."""
+
+    def __init__(self, vocabulary: Vocabulary, taxonomy: Taxonomy) -> None:
+        meant = {
+            fold(taxonomy.type_of(name) or name): i for i, name in reversed([*enumerate(vocabulary.article_types)])
+        }
+        labels = at_level(taxonomy, "article-type").sources["street-ccp"].labels if taxonomy.level == "category" else {}
+        self._of = {label: meant[fold(kind)] for label, kind in labels.items() if kind and fold(kind) in meant}
+
+    def of(self, said: tuple[NDArray[np.uint8], tuple[str, ...]], item: NDArray[np.bool_], box: Box) -> int:
+        """Return the article type of most of an item's pixels in its box, UNKNOWN where the vocabulary lacks it."""
+        (ids, names), (x1, y1, x2, y2) = said, (int(side) for side in box)
+        inside = ids[y1:y2, x1:x2][item[y1:y2, x1:x2]]
+        most = int(np.bincount(inside, minlength=len(names)).argmax())
+        return self._of.get(names[most], UNKNOWN) if len(inside) and most < len(names) else UNKNOWN
 
 
 def label_masks(image: LabelledImage, folder: Path, taxonomy: Taxonomy) -> dict[str, NDArray[np.bool_]]:

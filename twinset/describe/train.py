@@ -22,7 +22,7 @@ from twinset.data.labelled import is_dev
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, make_view
 from twinset.describe.balance import STILL, choose_weights, embed_parts
 from twinset.describe.encoder import Encoder, EncoderConfig, load_encoder
-from twinset.describe.fit import Embedded, fit_labels
+from twinset.describe.fit import Embedded, fit_labels, trained_heads
 from twinset.describe.labels import FILE as LABELS
 from twinset.describe.labels import save_labels
 from twinset.describe.network import EncoderNet, ServingEncoder, Tasks, join
@@ -164,7 +164,7 @@ def train_encoder(
         with (out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         log.info("%s", line)
-    return finish_encoder(average, settings.size, vocabulary, samples, scenes, out, street_dev)
+    return finish_encoder(average, settings.size, vocabulary, samples, scenes, out, street, street_dev)
 
 
 def finish_encoder(
@@ -174,6 +174,7 @@ def finish_encoder(
     samples: Sequence[ItemSample],
     scenes: Sequence[Image],
     out: Path,
+    street: Sequence[ItemSample] = (),
     street_dev: Sequence[ItemSample] = (),
 ) -> Path:
     """Return the encoder.onnx written to `out`, encoder.json and labels.json beside it: all that is chosen on dev."""
@@ -189,9 +190,12 @@ def finish_encoder(
     EncoderConfig(size, weights=weights).save(out / "encoder.json", dev=figures)
     (out / LABELS).unlink(missing_ok=True)
     measured = [described.colours for described in load_encoder(out).describe([crop(s.pixels, s.box) for s in dev])]
-    worn = embed_parts(trainee.net, street_dev, size)
-    *parts, street = (Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved, worn))
-    labels, label_figures = fit_labels(trainee.tasks, weights, vocabulary, *parts, measured=measured, street=street)
+    worn, worn_dev = embed_parts(trainee.net, street, size), embed_parts(trainee.net, street_dev, size)
+    *parts, seen, seen_dev = (
+        Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved, worn, worn_dev)
+    )
+    heads = trained_heads(trainee.tasks, weights, vocabulary)
+    labels, label_figures = fit_labels(heads, vocabulary, *parts, measured=measured, street=seen, street_dev=seen_dev)
     save_labels(labels, out, dev=label_figures)
     return out / "encoder.onnx"
 

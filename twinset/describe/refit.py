@@ -1,0 +1,81 @@
+"""Fit anew what a finished encoder's embeddings say: its network stays, and so do all vectors that are stored."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from twinset.data.labelled import is_dev
+from twinset.describe.augment import STREET_VIEW, ViewSettings, make_view
+from twinset.describe.balance import STILL
+from twinset.describe.encoder import BATCH, Encoder, load_encoder
+from twinset.describe.fit import NOTHING, Embedded, fit_labels
+from twinset.describe.labels import FILE, Labels, load_labels, save_labels
+from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
+from twinset.errors import ModelError
+from twinset.images import crop
+from twinset.types import Image
+
+
+class Finished(NamedTuple):
+    """An encoder, what its embeddings say so far, and the classes that names."""
+
+    encoder: Encoder
+    labels: Labels
+    vocabulary: Vocabulary
+
+
+def load_finished(folder: Path, threads: int | None = None) -> Finished:
+    """Return the encoder of a model's folder. Raises ModelError for one whose labels.json lacks a classifier."""
+    labels = load_labels(folder)
+    if labels is None or labels.category is None:
+        raise ModelError(f"{folder}: expected an encoder with {FILE} and its classifier of categories, found none")
+    words = tuple(word for word in labels.words.names if word)
+    names = (labels.article_type.names, (), labels.colour.names, words, labels.category.names)
+    return Finished(load_encoder(folder, threads), labels, Vocabulary(*names))
+
+
+def refit_labels(
+    model: Finished,
+    items: Sequence[ItemSample],
+    scenes: Sequence[Image],
+    out: Path,
+    street: Sequence[ItemSample] = (),
+    street_dev: Sequence[ItemSample] = (),
+) -> Path:
+    """Write labels.json to `out` and return it: what `train.finish_encoder` fits, but for the network."""
+    encoder, labels, vocabulary = model
+    train = [s for s in items if not is_dev(s.product_id)]
+    dev = [s for s in items if is_dev(s.product_id) and s.article_type != UNKNOWN]
+    trained = {name: getattr(labels, name) for name in ("article_type", "colour", "gender", "words", "category")}
+    measured = [described.colours for described in encoder.describe([crop(s.pixels, s.box) for s in dev])]
+    fitted, figures = fit_labels(
+        trained,
+        vocabulary,
+        _embed(encoder, train),
+        _embed(encoder, dev),
+        _embed(encoder, dev, STREET_VIEW, scenes),
+        measured=measured,
+        street=_embed(encoder, street),
+        street_dev=_embed(encoder, street_dev),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    save_labels(fitted, out, dev=figures)
+    return out / FILE
+
+
+def _embed(
+    encoder: Encoder, samples: Sequence[ItemSample], settings: ViewSettings = STILL, scenes: Sequence[Image] = ()
+) -> Embedded:
+    """Return samples' embeddings, of views as they are indexed or as `settings` say."""
+    if not samples:
+        return NOTHING
+    rng = np.random.default_rng(0)
+    rows = []
+    for start in range(0, len(samples), BATCH):
+        part = samples[start : start + BATCH]
+        views = [make_view(sample, encoder.config.size, settings, scenes, rng).pixels for sample in part]
+        rows.append(encoder.run(np.stack(views))[0])
+    embeddings = np.concatenate(rows)
+    return Embedded(samples, embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True))
