@@ -17,6 +17,7 @@ from twinset.describe.samples import (
 )
 from twinset.detect.detector import load_detector
 from twinset.detect.sources import Sources, Tell, read_catalogue, street_photos
+from twinset.errors import UsageError
 from twinset.taxonomy import Taxonomy
 from twinset.types import Image
 
@@ -46,10 +47,16 @@ def read_encoder_data(
     """Return the items of the catalogue, without one of CCP and classed photos, and those of street photos.
 
     The `detector` of that folder finds what a catalogue's models wear. Without a `vocabulary` it is what the items
-    teach. Raises UsageError where there is nothing to read.
+    teach. Raises UsageError where there is nothing to read, and for photos in the place of a vocabulary's catalogue.
     """
     if sources.catalog is None:
         items, known = photo_items(sources.ccp, sources.classed, taxonomy, sources.strict, tell)
+        if vocabulary and vocabulary.article_types != known.article_types:
+            raise UsageError(
+                "--catalog: expected the product feed the encoder was trained on, found none: "
+                "it knows that feed's article types, not those of photos",
+                field="catalog",
+            )
     else:
         feed = read_catalogue(sources.catalog, taxonomy, sources.strict, tell)
         known = vocabulary or read_vocabulary([p for p in feed.products if not p.product_id.endswith("0")], taxonomy)
