@@ -12,6 +12,7 @@ from twinset.describe.labels import load_labels
 from twinset.describe.photos import photo_items
 from twinset.describe.samples import UNKNOWN
 from twinset.errors import UsageError
+from twinset.models import WEIGHTS
 from twinset.taxonomy import default_taxonomy
 
 scipy_io = pytest.importorskip("scipy.io")
@@ -81,6 +82,17 @@ def test_an_items_colour_is_that_of_most_of_it():
 def test_there_must_be_something_to_train_on():
     with pytest.raises(UsageError, match="--ccp or --classed"):
         photo_items(None, None, TAXONOMY, strict=False, tell=lambda problems: None)
+
+
+def test_photos_stand_in_for_no_catalogue_an_encoder_knows(ccp, tmp_path):
+    def run(*words):
+        return CliRunner().invoke(cli, ["export", "encoder", str(WEIGHTS / "default"), *words, "--out", str(tmp_path)])
+
+    ran = run("--ccp", str(ccp))
+    assert ran.exit_code == 2 and "the product feed the encoder was trained on" in ran.output
+    ran = run("--catalog", str(ccp / "train.txt"), "--classed", str(ccp))
+    assert ran.exit_code == 2 and "--classed: expected it without --catalog" in ran.output
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

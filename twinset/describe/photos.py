@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinset.data.background import item_box, item_mask
-from twinset.data.ccp import read_ccp
+from twinset.data.ccp import read_ccp, read_ccp_mask
 from twinset.data.folders import ClassedImage, read_folders
 from twinset.data.labelled import LabelledImage
 from twinset.describe.colours import main_colour
@@ -73,7 +73,7 @@ def _types(taxonomy: Taxonomy) -> tuple[str, ...]:
 
 def _labelled(image: LabelledImage, folder: Path, worded: Taxonomy, taxonomy: Taxonomy) -> Iterator[ItemSample]:
     """Yield a photo's items, their pixels by its mask."""
-    pixels, masks = read_image(image.path), label_masks(image, folder, worded)
+    pixels, masks = read_image(image.path), label_masks(image, read_ccp_mask(folder, image.path.stem), worded)
     for box, label in zip(image.boxes, image.labels, strict=True):
         x1, y1, x2, y2 = (float(side) for side in box)
         if min(x2 - x1, y2 - y1) >= MIN_SIDE:

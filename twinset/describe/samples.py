@@ -43,6 +43,8 @@ UNKNOWN = -1
 WORN_MIN_SCORE = 0.1
 MIN_SIDE = 24  # pixels of an item in a street photo: smaller ones show too little
 
+PixelLabels = tuple[NDArray[np.uint8], tuple[str, ...]]  # (H, W) label ids of a photo, the labels' names by id
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemSample:
@@ -155,8 +157,8 @@ def street_samples(
 
     def load(image: LabelledImage) -> list[ItemSample]:
         pixels = read_image(image.path)
-        masked = label_masks(image, masks, taxonomy) if masks and image.source == "street-ccp" else {}
-        said = read_ccp_mask(masks, image.path.stem) if masks and masked else None
+        said = read_ccp_mask(masks, image.path.stem) if masks and image.source == "street-ccp" else None
+        masked = label_masks(image, said, taxonomy) if said else {}
         samples = []
         for box, label in zip(image.boxes, image.labels, strict=True):
             x1, y1, x2, y2 = (float(side) for side in box)
@@ -189,7 +191,7 @@ class StreetKinds:
         labels = at_level(taxonomy, "article-type").sources["street-ccp"].labels if taxonomy.level == "category" else {}
         self._of = {label: meant[fold(kind)] for label, kind in labels.items() if kind and fold(kind) in meant}
 
-    def of(self, said: tuple[NDArray[np.uint8], tuple[str, ...]], item: NDArray[np.bool_], box: Box) -> int:
+    def of(self, said: PixelLabels, item: NDArray[np.bool_], box: Box) -> int:
         """Return the article type of most of an item's pixels in its box, UNKNOWN where the vocabulary lacks it."""
         (ids, names), (x1, y1, x2, y2) = said, (int(side) for side in box)
         inside = ids[y1:y2, x1:x2][item[y1:y2, x1:x2]]
@@ -197,9 +199,9 @@ class StreetKinds:
         return self._of.get(names[most], UNKNOWN) if len(inside) and most < len(names) else UNKNOWN
 
 
-def label_masks(image: LabelledImage, folder: Path, taxonomy: Taxonomy) -> dict[str, NDArray[np.bool_]]:
+def label_masks(image: LabelledImage, said: PixelLabels, taxonomy: Taxonomy) -> dict[str, NDArray[np.bool_]]:
     """Return by label, as a taxonomy has it, the (H, W) pixels that show it."""
-    ids, names = read_ccp_mask(folder, image.path.stem)
+    ids, names = said
     of_label = [taxonomy.sources[image.source].labels.get(name) for name in names]
     found = {}
     for category in set(image.labels):

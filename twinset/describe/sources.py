@@ -49,6 +49,10 @@ def read_encoder_data(
     The `detector` of that folder finds what a catalogue's models wear. Without a `vocabulary` it is what the items
     teach. Raises UsageError where there is nothing to read, and for photos in the place of a vocabulary's catalogue.
     """
+    if sources.catalog and sources.classed:
+        raise UsageError(
+            "--classed: expected it without --catalog, in its place; leave one of them out", field="classed"
+        )
     if sources.catalog is None:
         items, known = photo_items(sources.ccp, sources.classed, taxonomy, sources.strict, tell)
         if vocabulary and vocabulary.article_types != known.article_types:
