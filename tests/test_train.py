@@ -161,6 +161,35 @@ def test_views_keep_boxes_inside_the_canvas_and_mask_what_is_unlabelled(samples:
         assert (batch.labelled[1:].sum(1) >= 1).all()
 
 
+def test_close_ups_hold_one_item_and_little_else(samples: list[Sample]) -> None:
+    pixels = np.full((300, 200, 3), 200, np.uint8)
+    pixels[100:160, 60:120] = 10
+    boxes = np.array([[60, 100, 120, 160], [0, 250, 40, 300]], np.float32)
+    photo = dataclasses.replace(
+        samples[0], street=True, pixels=pixels, boxes=boxes, labels=np.array([2, 5]), ignored=np.array([0, 1], bool)
+    )
+    settings = AugmentSettings(mosaic=0.0, close_up=1.0, colour=0.0, grey=0.0)
+    batch = make_batch([photo] * 12, [photo], (64, 96), settings, np.random.default_rng(0))
+
+    assert batch.valid.sum(1).tolist() == [1] * 12, "the item below isn't cut out, and is not in another's close-up"
+    for view, (x1, y1, x2, y2) in zip(batch.pixels, batch.boxes[:, 0], strict=True):
+        assert (x2 - x1) * (y2 - y1) > 0.1 * 64 * 96
+        inside = view[round(y1) + 2 : round(y2) - 2, round(x1) + 2 : round(x2) - 2]
+        assert np.abs(inside.astype(int) - 10).max() < 20
+    assert batch.labels[:, 0].tolist() == [2] * 12
+
+
+def test_zoomed_out_views_show_the_photo_small(samples: list[Sample]) -> None:
+    street = dataclasses.replace(next(s for s in samples if len(s.boxes)), street=True)
+    settings = AugmentSettings(mosaic=0.0, close_up=0.0, zoom_in=0.0, zoom_out=1.0, min_visible=0.99)
+    batch = make_batch([street] * 8, [street], (64, 96), settings, np.random.default_rng(0))
+    sides = (batch.boxes[:, :, 2:] - batch.boxes[:, :, :2])[batch.valid].max(1)
+    served = np.sqrt(64 * 96 / np.prod(street.pixels.shape[:2])) * (street.boxes[:, 2:] - street.boxes[:, :2]).max()
+
+    assert (sides <= 0.7 * served).all()
+    assert batch.valid.sum() == 8 * len(street.boxes)
+
+
 def test_worn_samples_get_the_box_of_the_class_they_are_known_to_show(samples: list[Sample]) -> None:
     def run(pixels: np.ndarray) -> list[np.ndarray]:
         count = len(points_of((pixels.shape[2], pixels.shape[1])))

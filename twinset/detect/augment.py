@@ -1,7 +1,8 @@
 """Turn samples into training batches: views of the photos, moved, scaled, mirrored and recoloured, on one canvas.
 
-Shoppers send torso close-ups, landscape photos, screenshots: so views zoom in threefold and out to a quarter, and
-some of them are mosaics of four (Bochkovskiy et al., "YOLOv4", arXiv 2004.10934, section 3.3).
+Shoppers send torso close-ups, items cut out, landscape photos, screenshots: so views zoom in threefold and out to a
+third, some hold one item and little else, and some are mosaics of four (Bochkovskiy et al., "YOLOv4", arXiv 2004.10934,
+section 3.3).
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ class AugmentSettings:
     mosaic: float = 0.2  # share of views made of four samples
     zoom_in: float = 0.35  # share that looks at one item, up to `max_zoom`
     max_zoom: float = 3.0
+    close_up: float = 0.2  # share of the other views of street photos that is one item cut out
+    margin: tuple[float, float] = (0.05, 0.5)  # around it, of the box's sides
+    zoom_out: float = 0.1  # share of the rest of them, down to `min_zoom`
+    min_zoom: float = 0.3
     scale: tuple[float, float] = (0.65, 1.35)  # of the size the photo is served at
     aspect: float = 0.1  # largest stretch of one side against the other
     min_visible: float = 0.25  # share of a box that must remain for it to stay
@@ -78,6 +83,9 @@ def make_batch(
 def _view(sample: Sample, size_wh: tuple[int, int], settings: AugmentSettings, rng: np.random.Generator) -> _View:
     """Return the sample at a random scale and place, or closely around one of its items."""
     width, height = size_wh
+    shown = np.flatnonzero(~_ignored(sample) & sample.street)
+    if len(shown) and rng.random() < settings.close_up:
+        return _close_up(sample, sample.boxes[rng.choice(shown)], size_wh, settings, rng)
     source_h, source_w = sample.pixels.shape[:2]
     served = np.sqrt(width * height / (source_w * source_h))  # canvas pixels per source pixel, as serving has it
     centre = None
@@ -86,6 +94,8 @@ def _view(sample: Sample, size_wh: tuple[int, int], settings: AugmentSettings, r
         box = sample.boxes[rng.integers(len(sample.boxes))]
         spread = (box[2:] - box[:2]) * rng.uniform(-0.4, 0.4, 2)
         centre = (box[:2] + box[2:]) / 2 + spread
+    elif sample.street and rng.random() < settings.zoom_out:
+        zoom = np.exp(rng.uniform(np.log(settings.min_zoom), np.log(settings.scale[0])))
     else:
         low, high = settings.scale if sample.street else (settings.scale[0] * 0.6, settings.scale[1])
         zoom = np.exp(rng.uniform(np.log(low), np.log(high)))
@@ -100,6 +110,30 @@ def _view(sample: Sample, size_wh: tuple[int, int], settings: AugmentSettings, r
     _paste(canvas, sample.pixels, scale, offset, (0, 0, width, height))
     boxes, keep = _moved(sample.boxes, scale, offset, (0, 0, width, height), settings.min_visible)
     view = _View(canvas, boxes, sample.labels[keep], _ignored(sample)[keep], sample.labelled)
+    return _mirrored(view) if rng.random() < 0.5 else view
+
+
+def _close_up(
+    sample: Sample,
+    box: NDArray[np.float32],
+    size_wh: tuple[int, int],
+    settings: AugmentSettings,
+    rng: np.random.Generator,
+) -> _View:
+    """Return the part of the photo around one box (4,), between as large as fits the canvas and as serving has it."""
+    source_h, source_w = sample.pixels.shape[:2]
+    margin = np.tile((box[2:] - box[:2]) * rng.uniform(*settings.margin), 2) * [-1, -1, 1, 1]
+    x1, y1, x2, y2 = np.clip(np.round(box + margin), 0, [source_w, source_h] * 2).astype(int).tolist()
+    part = (0, 0, x2 - x1, y2 - y1)
+    boxes, keep = _moved(sample.boxes, np.ones(2), -np.array([x1, y1]), part, settings.min_visible)
+    wh = np.maximum(part[2:], 1)
+    fits, served = (np.array(size_wh) / wh).min(), np.sqrt(np.prod(size_wh) / np.prod(wh))
+    scale = np.full(2, np.exp(rng.uniform(np.log(0.8 * fits), np.log(served))))
+    offset = rng.uniform(0, 1, 2) * (size_wh - scale * wh)
+    canvas = np.full((size_wh[1], size_wh[0], 3), rng.integers(256), np.uint8)
+    _paste(canvas, sample.pixels[y1:y2, x1:x2], scale, offset, (0, 0, *size_wh))
+    moved, stay = _moved(boxes, scale, offset, (0, 0, *size_wh), settings.min_visible)
+    view = _View(canvas, moved, sample.labels[keep][stay], _ignored(sample)[keep][stay], sample.labelled)
     return _mirrored(view) if rng.random() < 0.5 else view
 
 
