@@ -19,6 +19,7 @@ from twinset.data.feed import FailedRow
 from twinset.errors import FeedError, ModelMismatch
 from twinset.indexing import index_feed
 from twinset.store import open_store
+from twinset.types import Detections, Product
 
 
 class Recorder:
@@ -116,6 +117,23 @@ def test_a_type_of_no_category_is_never_forced_into_one(tmp_path, models, image,
 def test_without_a_type_the_best_detection_decides(tmp_path, models):
     category, score, box = place(tmp_path, models, on_model(*TOP_AND_TROUSERS))
     assert (category, box) == ("trousers", (40, 90, 88, 190)) and score > 0.5
+
+
+def test_without_a_type_a_large_item_goes_before_a_surer_small_one(models, monkeypatch):
+    sides = np.array([[60, 100, 80, 128], [10, 10, 80, 110], [0, 0, 96, 128]], np.float32)
+    labels = np.array([models.categories.index(name) for name in ("bag", "dress", "top")])
+    found = Detections(sides, np.array([0.9, 0.5, 0.2], np.float32), labels)
+    monkeypatch.setattr(models, "detect_batch", lambda images, min_score: [found] * len(images))
+    photo = np.zeros((128, 96, 3), np.uint8)
+
+    def describe(**fields):
+        (item,) = twinset.pipeline.describe_products([Product("P", ("p.png",), **fields)], [photo], [None], models)
+        return item
+
+    assert describe().category == "dress", "the larger of those above the operating threshold"
+    assert describe().box == (10, 10, 80, 110)
+    assert describe(category="bag", category_given=True).box == (60, 100, 80, 128)
+    assert describe(category="top", category_given=True).score == pytest.approx(0.2)
 
 
 def test_without_a_type_and_a_detection_it_is_the_whole_image_of_no_category(tmp_path, models):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from twinset.boxes import box_area
 from twinset.data.background import item_box
 from twinset.errors import DataError
 from twinset.fetch import fetch_all
@@ -97,8 +98,8 @@ def describe_products(
     """Return each product's item on an image of it.
 
     `boxes` are those of products alone on a plain background, from `item_box`. Elsewhere it is the best detection of
-    the feed's category, or the whole image; where the feed gives no category, the best detection decides on it too, and
-    the description may correct it.
+    the feed's category, or the whole image. Where the feed gives no category, the largest of the likely detections
+    decides on it too, by score times root of area, and the description may correct it.
     """
     asked = [i for i, product in enumerate(products) if _needs_detector(product, boxes[i])]
     found = dict(zip(asked, models.detect_batch([images[i] for i in asked], DETECT_MIN_SCORE), strict=True))
@@ -128,11 +129,14 @@ def _place(
 ) -> tuple[str | None, float | None, Box]:
     """Return the category, the detection's score and the box of a product on an image."""
     if detections is not None:
-        names = [models.categories[label] for label in detections.labels]
-        for name, score, row in zip(names, detections.scores, detections.boxes, strict=True):
-            if name == product.category if product.category_given else score >= models.min_score:
-                x1, y1, x2, y2 = (float(side) for side in row)
-                return name, float(score), (x1, y1, x2, y2)
+        names = np.array([models.categories[label] for label in detections.labels], object)
+        given = product.category_given
+        fit = names == product.category if given else detections.scores >= models.min_score
+        worth = detections.scores * (1 if given else np.sqrt(box_area(detections.boxes)))
+        if fit.any():
+            best = int(np.where(fit, worth, -1).argmax())
+            x1, y1, x2, y2 = (float(side) for side in detections.boxes[best])
+            return str(names[best]), float(detections.scores[best]), (x1, y1, x2, y2)
     height, width = image.shape[:2]
     return product.category, None, box or (0.0, 0.0, float(width), float(height))
 

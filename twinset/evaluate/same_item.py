@@ -114,7 +114,7 @@ def evaluate_same_item(
 ) -> SameItemFigures:
     """Return the figures of a model on a folder of pairs, and of a Lab histogram and `others` on the same crops.
 
-    `categories` by item_id are what a shop's feed would say; without, the best detection decides what a product is.
+    `categories` by item_id are what a shop's feed would say; without, the detector decides what a product is.
     `advance` is told of photos indexed and of photos asked, so of each twice. Raises DataError.
     """
     pairs = read_pairs(folder)
