@@ -15,8 +15,11 @@ from twinset.cli import cli
 from twinset.data.drawn import draw_shop
 from twinset.data.feed import read_feed
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, make_view
+from twinset.describe.balance import Parts, choose_weights
 from twinset.describe.encoder import EncoderConfig, load_encoder
+from twinset.describe.fit import Embedded
 from twinset.describe.labels import load_labels
+from twinset.describe.network import DIMS
 from twinset.describe.samples import catalogue_samples, gender_of, read_vocabulary
 from twinset.describe.train import (
     EncoderSettings,
@@ -45,6 +48,7 @@ from twinset.training import prefetch
 
 TAXONOMY = default_taxonomy()
 CATEGORIES = TAXONOMY.names
+FIGURES = {"type": 0.9, "colour": 0.8, "both": 0.7, "instance": 0.7}  # of weights on dev
 TINY = TrainSettings(
     height=96, width=64, batch=2, epochs=1, small_until=0.0, warmup=2, packshots=3, worn=0, others=0, frozen_blocks=15
 )
@@ -338,6 +342,40 @@ def test_the_encoder_says_what_embeddings_mean_and_is_exported_again(catalogue, 
         "encoder.onnx",
         "labels.json",
     ]
+
+
+def test_a_finished_encoders_parts_are_weighed_anew(catalogue, trained, tmp_path, monkeypatch) -> None:
+    samples, vocabulary, feed = catalogue
+    settings = EncoderSettings(size=64, products=4, alike=2, street=0, epochs=1, warmup=2, frozen_blocks=15)
+    train_encoder(settings, samples, [], [], vocabulary, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.pt").unlink()  # what is left is a model's
+    for name in ("encoder.onnx", "encoder.json"):
+        (trained / name).touch()
+    wanted = (0.5, 0.15, 0.15, 0.2)
+    monkeypatch.setattr("twinset.describe.refit.choose_weights", lambda *parts: (wanted, {"type": 1.0}))
+    words = ("export", "encoder", tmp_path / "run", "--reweigh", "--catalog", feed.path, "--out", tmp_path / "model")
+    ran = CliRunner().invoke(cli, [*map(str, words), "--model", str(trained)])
+
+    assert ran.exit_code == 0, ran.output
+    before, after = (load_encoder(tmp_path / name, 1, load_labels(tmp_path / name)) for name in ("run", "model"))
+    assert after.config.weights == wanted and before.config.weights != wanted
+    old, new = (encoder.describe([samples[0].pixels])[0].embedding for encoder in (before, after))
+    assert np.linalg.norm(new) == pytest.approx(1, abs=1e-4)
+    for i, part in enumerate(np.split(np.arange(256), np.cumsum(DIMS)[:-1])):
+        assert np.square(new[part]).sum() == pytest.approx(wanted[i], abs=1e-3)
+        assert new[part] @ old[part] == pytest.approx((wanted[i] * before.config.weights[i]) ** 0.5, abs=1e-3)
+    words_before, words_after = (encoder.labels.words for encoder in (before, after))
+    assert words_after.log_probabilities(new) == pytest.approx(words_before.log_probabilities(old), abs=0.05)
+
+
+def test_weights_of_parts_leave_kind_its_share(monkeypatch) -> None:
+    parts = Parts.of(Embedded((None,), np.eye(1, 256, dtype=np.float32)))
+    seen = []
+    monkeypatch.setattr("twinset.describe.balance._figures", lambda *given: seen.append(given[3]) or FIGURES)
+    weights, figures = choose_weights(parts, parts, parts, lambda weights: {})
+
+    assert all(sum(each) == pytest.approx(1) and min(each) >= 0.1 for each in seen)
+    assert weights[2] == max(each[2] for each in seen) and figures == FIGURES, "of equals the one with most shades"
 
 
 def test_denormals_are_zero_only_as_long_as_asked() -> None:

@@ -32,6 +32,9 @@ def export() -> None:
 @click.option("--ccp", type=FOLDER, help="Street photos with CCP masks, likewise.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The model's folder.")
 @click.option("--model", default="default", show_default=True, help="Whose detector goes with it.")
+@click.option(
+    "--reweigh", is_flag=True, help="Of a finished encoder, weigh the embedding's parts anew: vectors change."
+)
 @options(strict_option, threads_option)
 def export_encoder_command(
     run: Path,
@@ -41,13 +44,15 @@ def export_encoder_command(
     ccp: Path | None,
     out: Path,
     model: str,
+    reweigh: bool,
     strict: bool,
     threads: int | None,
 ) -> None:
     """Write encoder.onnx, encoder.json and labels.json of the training in RUN, and a detector beside them.
 
     What is chosen on dev is chosen anew: weights of the embedding's parts and of labels, thresholds, scores. RUN may be
-    a model's folder too: its network stays, and stores with it, and labels.json is made anew.
+    a model's folder too: its network stays, and stores with it, and labels.json is made anew. With --reweigh the parts
+    of the embedding, too, get the weights that do best on dev, and stores have to be indexed anew.
 
     Example: twinset export encoder runs/encoder --catalog products.csv --ccp street-ccp --out runs/model
     """
@@ -76,9 +81,10 @@ def export_encoder_command(
     data = read_encoder_data(sources, folder, default_taxonomy(), seed, report_problems, threads, vocabulary)
     street = data.street, data.street_dev
     if finished is not None:
-        click.echo(refit_labels(finished, data.items, data.scenes, out, *street))
-        for file in ("encoder.onnx", "encoder.json"):
+        out.mkdir(parents=True, exist_ok=True)
+        for file in () if reweigh else ("encoder.onnx", "encoder.json"):
             shutil.copyfile(run / file, out / file)
+        click.echo(refit_labels(finished, data.items, data.scenes, out, *street, reweigh=run if reweigh else None))
     else:
         click.echo(finish_encoder(trainee, settings.size, vocabulary, data.items, data.scenes, out, *street))
     for file in ("detector.onnx", "detector.json"):

@@ -2,26 +2,28 @@
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from twinset.backbone import denormals_as_zero
 from twinset.describe.augment import ViewSettings, make_view
-from twinset.describe.fit import Embedded, label_weights, trained_heads
+from twinset.describe.fit import Embedded, label_weights
 from twinset.describe.labels import Head, Labels
-from twinset.describe.network import DIMS, EncoderNet, Tasks, join
-from twinset.describe.samples import ItemSample, Vocabulary
+from twinset.describe.network import DIMS, EncoderNet, join
+from twinset.describe.samples import ItemSample
 from twinset.types import Image
 
 log = logging.getLogger(__name__)
 COLOUR_WEIGHTS = (0.1, 0.2, 0.3)
-SHADES_WEIGHTS = (0.1, 0.2, 0.3)
+SHADES_WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5)
 LOOK_WEIGHTS = (0.1, 0.2, 0.3)
+LEAST_KIND = 0.1
 CLOSE = 0.03  # in the sum of three shares
 INSTANCE = 0.65  # share of street views that is to find its product: beyond it they say more of light than of shoppers
 STILL = ViewSettings(box=0, light=0, tint=0, bend=0, degrade=0)  # as it is indexed
@@ -39,13 +41,18 @@ class Parts:
         embeddings: NDArray[np.float32] = join(self.parts, weights).numpy()
         return embeddings
 
+    @classmethod
+    def of(cls, embedded: Embedded) -> "Parts":
+        """Return the parts that were joined in embeddings."""
+        parts = np.split(embedded.embeddings, np.cumsum(DIMS)[:-1], axis=1)
+        return cls(embedded.samples, tuple(F.normalize(torch.from_numpy(part), dim=1) for part in parts))
+
 
 Weights = tuple[float, float, float, float]
+Heads = Callable[[Weights], Mapping[str, Head]]  # the classifiers of the embedding that has these weights
 
 
-def choose_weights(
-    shown: Parts, asked: Parts, moved: Parts, tasks: Tasks, vocabulary: Vocabulary
-) -> tuple[Weights, dict[str, float]]:
+def choose_weights(shown: Parts, asked: Parts, moved: Parts, heads: Heads) -> tuple[Weights, dict[str, float]]:
     """Return the weights that do best on dev, and their figures.
 
     Best is the sum of how often, as searches rank, the first hit of a query among the gallery has its article type, its
@@ -58,7 +65,9 @@ def choose_weights(
         itertools.product(COLOUR_WEIGHTS, SHADES_WEIGHTS, LOOK_WEIGHTS) if asked.samples else ()
     ):
         weights = (round(1 - colour - shades - look, 2), colour, shades, look)
-        figures = _figures(shown, asked, moved, weights, trained_heads(tasks, weights, vocabulary))
+        if weights[0] < LEAST_KIND:
+            continue
+        figures = _figures(shown, asked, moved, weights, heads(weights))
         log.info("weights %s: %s", weights, figures)
         trials.append((weights, figures))
     if not trials:

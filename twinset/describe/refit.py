@@ -1,18 +1,25 @@
-"""Fit anew what a finished encoder's embeddings say: its network stays, and so do all vectors that are stored."""
+"""Fit anew what a finished encoder's embeddings say: its network stays, and so do all vectors that are stored.
 
-from collections.abc import Sequence
+Unless the parts of the embedding are to be weighed anew, too: then one more factor stands at the network's end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twinset.data.labelled import is_dev
 from twinset.describe.augment import STREET_VIEW, ViewSettings, make_view
-from twinset.describe.balance import STILL
-from twinset.describe.encoder import BATCH, Encoder, load_encoder
+from twinset.describe.balance import STILL, Parts, choose_weights
+from twinset.describe.encoder import BATCH, Encoder, EncoderConfig, load_encoder
 from twinset.describe.fit import NOTHING, Embedded, fit_labels
-from twinset.describe.labels import FILE, Labels, load_labels, save_labels
+from twinset.describe.labels import FILE, Head, Labels, load_labels, save_labels
+from twinset.describe.network import DIMS
 from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
+from twinset.detect.export import scale_output
 from twinset.errors import ModelError
 from twinset.images import crop
 from twinset.types import Image
@@ -43,26 +50,53 @@ def refit_labels(
     out: Path,
     street: Sequence[ItemSample] = (),
     street_dev: Sequence[ItemSample] = (),
+    reweigh: Path | None = None,
 ) -> Path:
-    """Write labels.json to `out` and return it: what `train.finish_encoder` fits, but for the network."""
+    """Write labels.json to `out` and return it: what `train.finish_encoder` fits, but for the network.
+
+    `reweigh` is the encoder's folder, where its parts are to be weighed anew: then encoder.onnx and encoder.json are
+    written, too.
+    """
     encoder, labels, vocabulary = model
     train = [s for s in items if not is_dev(s.product_id)]
     dev = [s for s in items if is_dev(s.product_id) and s.article_type != UNKNOWN]
     trained = {name: getattr(labels, name) for name in ("article_type", "colour", "gender", "words", "category")}
+    parts = [_embed(encoder, train), _embed(encoder, dev), _embed(encoder, dev, STREET_VIEW, scenes)]
+    seen = [_embed(encoder, street), _embed(encoder, street_dev)]
+    out.mkdir(parents=True, exist_ok=True)
+    if reweigh is not None:
+        shown, asked, moved = map(Parts.of, parts)
+        weights, found = choose_weights(shown, asked, moved, lambda w: _rescaled(trained, _factors(encoder.config, w)))
+        factors = _factors(encoder.config, weights)
+        trained = _rescaled(trained, factors)
+        parts, seen = ([Embedded(e.samples, e.embeddings * factors) for e in each] for each in (parts, seen))
+        scale_output(reweigh / "encoder.onnx", out / "encoder.onnx", "embedding", factors)
+        replace(encoder.config, weights=weights).save(out / "encoder.json", dev=found)
     measured = [described.colours for described in encoder.describe([crop(s.pixels, s.box) for s in dev])]
     fitted, figures = fit_labels(
         trained,
         vocabulary,
-        _embed(encoder, train),
-        _embed(encoder, dev),
-        _embed(encoder, dev, STREET_VIEW, scenes),
+        *parts,
         measured=measured,
-        street=_embed(encoder, street),
-        street_dev=_embed(encoder, street_dev),
+        street=seen[0],
+        street_dev=seen[1],
     )
-    out.mkdir(parents=True, exist_ok=True)
     save_labels(fitted, out, dev=figures)
     return out / FILE
+
+
+def _factors(config: EncoderConfig, weights: Sequence[float]) -> NDArray[np.float32]:
+    """Return (256,) what an embedding is multiplied with for its parts to have these weights."""
+    ratios = np.sqrt(np.array(weights) / np.maximum(config.weights, 1e-6))
+    return np.repeat(ratios, DIMS).astype(np.float32)
+
+
+def _rescaled(heads: Mapping[str, Head], factors: NDArray[np.float32]) -> dict[str, Head]:
+    """Return the classifiers that say of multiplied embeddings what these say of those as they were."""
+    inverse = 1 / np.maximum(factors, 1e-6)
+    return {
+        name: Head(head.names, (head.weights * inverse).astype(np.float32), head.bias) for name, head in heads.items()
+    }
 
 
 def _embed(

@@ -182,7 +182,7 @@ def finish_encoder(
     dev = [s for s in samples if is_dev(s.product_id) and s.article_type != UNKNOWN]
     shown, asked = embed_parts(trainee.net, train, size), embed_parts(trainee.net, dev, size)
     moved = embed_parts(trainee.net, dev, size, STREET_VIEW, scenes)
-    weights, figures = choose_weights(shown, asked, moved, trainee.tasks, vocabulary)
+    weights, figures = choose_weights(shown, asked, moved, lambda w: trained_heads(trainee.tasks, w, vocabulary))
     log.info("weights of kind, colour, shades and look %s on dev: %s", weights, figures)
     out.mkdir(parents=True, exist_ok=True)
     difference = export_encoder(copy.deepcopy(trainee.net), weights, size, out / "encoder.onnx")

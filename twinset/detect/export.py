@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
@@ -104,6 +105,24 @@ def export_onnx(
     part = file.with_suffix(".part")
     onnx.save(model, part)
     part.replace(file)
+
+
+def scale_output(file: Path, out: Path, output: str, factors: NDArray[np.float32]) -> None:
+    """Write a copy of an ONNX file whose (B, D) output is multiplied with (D,) factors."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(file)
+    graph = model.graph
+    before = f"{output}.before.{sum(node.op_type == 'Mul' for node in graph.node)}"
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [before if name == output else name for name in names]
+    factor = f"{before}.factors"
+    graph.initializer.append(numpy_helper.from_array(factors.astype(np.float32), factor))
+    graph.node.append(helper.make_node("Mul", [before, factor], [output], factor))
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
 
 
 def export_detector(net: DetectorNet, file: Path) -> float:
