@@ -19,8 +19,9 @@ from twinset.describe.balance import Parts, choose_weights
 from twinset.describe.encoder import EncoderConfig, load_encoder
 from twinset.describe.fit import Embedded
 from twinset.describe.labels import load_labels
-from twinset.describe.network import DIMS
-from twinset.describe.samples import catalogue_samples, gender_of, read_vocabulary
+from twinset.describe.network import DIMS, ServingEncoder
+from twinset.describe.samples import Vocabulary, catalogue_samples, gender_of, read_vocabulary
+from twinset.describe.start import start_from_exported
 from twinset.describe.train import (
     EncoderSettings,
     build_trainee,
@@ -43,6 +44,8 @@ from twinset.detect.train import (
     train_detector,
 )
 from twinset.errors import DataError, UsageError
+from twinset.models import WEIGHTS
+from twinset.runtime import OnnxSession
 from twinset.taxonomy import default_taxonomy
 from twinset.training import prefetch
 
@@ -385,3 +388,32 @@ def test_denormals_are_zero_only_as_long_as_asked() -> None:
             assert smallest * 1 == 0
         assert smallest * 1 == 0
     assert smallest * 1 > 0
+
+
+def test_training_starts_with_an_exported_encoder_and_its_classifiers_by_name() -> None:
+    folder = WEIGHTS / "default"
+    labels = load_labels(folder)
+    assert labels is not None
+    types = ("a type of its own", *labels.article_type.names[:5])
+    vocabulary = Vocabulary(types, ("red",), labels.colour.names, (), CATEGORIES)
+    trainee = build_trainee(EncoderSettings(), vocabulary)
+    new = trainee.tasks.weights[0][0].clone()
+
+    start_from_exported(trainee.net, trainee.tasks, vocabulary, folder / "encoder.onnx")
+
+    config = load_encoder(folder, 1).config
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 160, 160, 3), np.uint8)
+    with torch.no_grad():
+        ours = ServingEncoder(trainee.net.eval(), config.weights)(torch.from_numpy(pixels))[0][0]
+    assert ours @ torch.from_numpy(OnnxSession(folder / "encoder.onnx")(pixels)[0][0]) == pytest.approx(1, abs=0.02)
+    rows = trainee.tasks.weights[0].detach()
+    kept = torch.from_numpy(labels.article_type.weights[:5, : DIMS[0]])
+    assert torch.cosine_similarity(rows[1:], kept).min() > 0.999
+    assert torch.equal(rows[0], new)
+
+
+def test_an_exported_encoder_of_another_backbone_is_refused() -> None:
+    vocabulary = Vocabulary(("shirts",), (), ("red",), (), CATEGORIES)
+    trainee = build_trainee(EncoderSettings(backbone="lite2"), vocabulary)
+    with pytest.raises(DataError, match="expected the weights of an encoder with this backbone, found no "):
+        start_from_exported(trainee.net, trainee.tasks, vocabulary, WEIGHTS / "default" / "encoder.onnx")

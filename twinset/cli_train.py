@@ -55,6 +55,7 @@ def train() -> None:
 @training_options
 @click.option("--classed", type=FOLDER, help="Without a catalogue: photos of one garment each, in train/CLASS folders.")
 @click.option("--model", default="default", show_default=True, help="Whose detector finds the items worn by models.")
+@click.option("--from", "start_from", help="Start from a model's weights: default, a folder, or an encoder.onnx.")
 def train_encoder_command(
     out: Path,
     voc: Path | None,
@@ -62,6 +63,7 @@ def train_encoder_command(
     catalog: Path | None,
     classed: Path | None,
     model: str,
+    start_from: str | None,
     strict: bool,
     threads: int | None,
     changes: Sequence[str],
@@ -84,7 +86,11 @@ def train_encoder_command(
     sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
     detector = model_folder(model)
     data = read_encoder_data(sources, detector, default_taxonomy(), settings.seed, report_problems, threads)
-    click.echo(train_encoder(settings, data.items, data.street, data.scenes, data.vocabulary, out, data.street_dev))
+    start = None
+    if start_from:
+        start = Path(start_from) if start_from.endswith(".onnx") else model_folder(start_from) / "encoder.onnx"
+    street = data.street, data.scenes
+    click.echo(train_encoder(settings, data.items, *street, data.vocabulary, out, data.street_dev, start))
 
 
 def changed_settings(settings: T, given: dict[str, Any], changes: Sequence[str]) -> T:

@@ -27,6 +27,7 @@ from twinset.describe.labels import FILE as LABELS
 from twinset.describe.labels import save_labels
 from twinset.describe.network import EncoderNet, ServingEncoder, Tasks, join
 from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
+from twinset.describe.start import start_from_exported
 from twinset.detect.export import TOLERANCE, export_onnx
 from twinset.errors import DataError, ModelError, UsageError
 from twinset.images import crop
@@ -110,12 +111,14 @@ def train_encoder(
     vocabulary: Vocabulary,
     out: Path,
     street_dev: Sequence[ItemSample] = (),
+    start_from: Path | None = None,
 ) -> Path:
     """Train on a catalogue's samples and return the exported encoder.onnx in `out`, where checkpoints are kept too.
 
     Every tenth product, by a hash of its id, is held back as dev: the weights of the embedding's parts are chosen
     on it. What scores mean is fitted to `street_dev`, items of street photos held back. A checkpoint found in `out` is
-    gone on from. Raises DataError on a loss that is not finite.
+    gone on from. `start_from` is an exported encoder.onnx that training starts with. Raises DataError on a loss that is
+    not finite.
     """
     keep_freed_memory()
     out.mkdir(parents=True, exist_ok=True)
@@ -124,7 +127,10 @@ def train_encoder(
     if len(train) < settings.products:
         raise DataError(f"expected at least {settings.products} products to train on, found {len(train)}")
     trainee = build_trainee(settings, vocabulary)
-    fit_shades(trainee.net, train, settings.size)
+    if start_from:
+        start_from_exported(trainee.net, trainee.tasks, vocabulary, start_from)
+    else:
+        fit_shades(trainee.net, train, settings.size)
     average = copy.deepcopy(trainee).eval()
     optimizer = make_optimizer(trainee, "net.backbone.", settings)
     state = load_checkpoint(out / "checkpoint.pt", trainee, average, optimizer)
