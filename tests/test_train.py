@@ -15,7 +15,7 @@ from twinset.cli import cli
 from twinset.data.drawn import draw_shop
 from twinset.data.feed import read_feed
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, make_view
-from twinset.describe.balance import Parts, choose_weights
+from twinset.describe.balance import RIGHT, Parts, choose_weights
 from twinset.describe.encoder import EncoderConfig, load_encoder
 from twinset.describe.fit import Embedded
 from twinset.describe.labels import load_labels
@@ -51,7 +51,7 @@ from twinset.training import prefetch
 
 TAXONOMY = default_taxonomy()
 CATEGORIES = TAXONOMY.names
-FIGURES = {"type": 0.9, "colour": 0.8, "both": 0.7, "instance": 0.7}  # of weights on dev
+FIGURES = dict.fromkeys((*RIGHT, "instance"), 0.7)  # of weights on dev
 TINY = TrainSettings(
     height=96, width=64, batch=2, epochs=1, small_until=0.0, warmup=2, packshots=3, worn=0, others=0, frozen_blocks=15
 )

@@ -158,7 +158,8 @@ def _best_head(
 
 def _classifier(embeddings: Floats, labels: NDArray[np.int64], names: tuple[str, ...], decay: float) -> Head:
     """Return a softmax regression."""
-    x, y = torch.from_numpy(embeddings), torch.from_numpy(labels)
+    evened = _evened(embeddings)
+    x, y = torch.from_numpy(embeddings * evened), torch.from_numpy(labels)
     weight = torch.zeros(len(names), x.shape[1], requires_grad=True)
     bias = torch.zeros(len(names), requires_grad=True)
 
@@ -166,7 +167,14 @@ def _classifier(embeddings: Floats, labels: NDArray[np.int64], names: tuple[str,
         return F.cross_entropy(x @ weight.T + bias, y) + decay * weight.square().sum() / len(names)
 
     _minimise(loss, [weight, bias])
-    return Head(names, weight.detach().numpy(), bias.detach().numpy())
+    return Head(names, weight.detach().numpy() * evened, bias.detach().numpy())
+
+
+def _evened(embeddings: Floats) -> Floats:
+    """Return (256,) what makes embeddings' parts equally long: how they are weighed is no matter of decay then."""
+    parts = np.split(embeddings, np.cumsum(DIMS)[:-1], axis=1)
+    lengths = [max(float(np.linalg.norm(part, axis=1).mean()), 1e-6) for part in parts]
+    return np.repeat(0.5 / np.array(lengths), DIMS).astype(np.float32)
 
 
 def _minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor], steps: int = 60) -> None:
@@ -227,7 +235,8 @@ def _said(sample: ItemSample, name: str, values: Sequence[str], lexicon: Lexicon
 
 def _detector(embeddings: Floats, said: NDArray[np.int64], value: int, name: str) -> Head:
     """Return a logistic regression of one value against the others and, weighing less, against silence."""
-    x, y = torch.from_numpy(embeddings), torch.from_numpy((said == value).astype(np.float32))
+    evened = _evened(embeddings)
+    x, y = torch.from_numpy(embeddings * evened), torch.from_numpy((said == value).astype(np.float32))
     counts = torch.from_numpy(np.where(said == UNKNOWN, SILENT_WEIGHT, 1.0).astype(np.float32))
     weight = torch.zeros(1, x.shape[1], requires_grad=True)
     bias = torch.zeros(1, requires_grad=True)
@@ -237,7 +246,7 @@ def _detector(embeddings: Floats, said: NDArray[np.int64], value: int, name: str
         return each + 1e-4 * weight.square().sum()
 
     _minimise(loss, [weight, bias])
-    return Head((name,), weight.detach().numpy(), bias.detach().numpy())
+    return Head((name,), weight.detach().numpy() * evened, bias.detach().numpy())
 
 
 def _threshold(
