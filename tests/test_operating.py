@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from twinset.detect.operating import best_threshold
+from twinset.detect.operating import best_threshold, exponent
 
 
 def test_best_threshold_is_between_the_last_that_helps_and_the_next() -> None:
@@ -19,3 +19,16 @@ def test_best_threshold_goes_low_for_what_is_found_with_low_scores() -> None:
 
 def test_best_threshold_of_nothing_right_is_the_middle() -> None:
     assert best_threshold(np.zeros(0), np.zeros(0, bool), total=3) == 0.5
+
+
+@pytest.mark.parametrize(("total", "share"), [(40, 1.0), (20, 1.0), (10, 0.5), (5, 0.25)])
+def test_an_exponent_says_less_of_few_boxes(total: int, share: float) -> None:
+    scores, right = np.array([0.2, 0.16, 0.16]), np.array([True, True, False])
+    best = best_threshold(scores, right, total)
+
+    assert exponent(scores, right, total, 0.3) == pytest.approx((np.log(0.3) / np.log(best)) ** share, abs=1e-4)
+
+
+def test_what_was_never_found_keeps_its_scores() -> None:
+    assert exponent(np.array([0.2]), np.array([False]), 3, 0.3) == 1.0
+    assert exponent(np.zeros(0), np.zeros(0, bool), 0, 0.3) == 1.0

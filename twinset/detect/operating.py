@@ -17,14 +17,15 @@ from twinset.taxonomy import Taxonomy
 Floats = NDArray[np.floating]
 MATCH_IOU = 0.5
 LOWEST_SCORE = 0.02
-MIN_BOXES = 20  # fewer tell no threshold
+MANY_BOXES = 20  # fewer tell a threshold less surely
 BATCH = 16
 
 
 def set_threshold(folder: Path, images: Sequence[LabelledImage], taxonomy: Taxonomy) -> float:
     """Write the best threshold on the photos, and each category's exponent, into the folder's detector.json.
 
-    Returns the threshold: that of all categories together. A category with fewer than 20 boxes keeps its scores.
+    Returns the threshold: that of all categories together. The fewer boxes below 20 a category has, the more it keeps
+    its scores.
     """
     file = folder / "detector.json"
     config = dataclasses.replace(load_config(file), exponents=())
@@ -34,8 +35,7 @@ def set_threshold(folder: Path, images: Sequence[LabelledImage], taxonomy: Taxon
     exponents = []
     for label in range(len(config.categories)):
         own = labels == label
-        best = best_threshold(scores[own], right[own], int(totals[label])) if totals[label] >= MIN_BOXES else threshold
-        exponents.append(round(math.log(threshold) / math.log(best), 4))
+        exponents.append(exponent(scores[own], right[own], int(totals[label]), threshold))
     dataclasses.replace(config, min_score=threshold, exponents=tuple(exponents)).save(file)
     return threshold
 
@@ -53,6 +53,15 @@ def best_threshold(scores: Floats, right: NDArray[np.bool_], total: int) -> floa
     best = int(np.argmax(f1))
     below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best]
     return round(float(np.clip((ranked[best] + below) / 2, 0.02, 0.98)), 3)
+
+
+def exponent(scores: Floats, right: NDArray[np.bool_], total: int, threshold: float) -> float:
+    """Return what a category's scores are to be raised to, for `threshold` to be the best: about 1 for few boxes."""
+    if not right.any():
+        return 1.0
+    best = best_threshold(scores, right, total)
+    power: float = (math.log(threshold) / math.log(best)) ** min(1.0, total / MANY_BOXES)
+    return round(power, 4)
 
 
 def match_all(
