@@ -1,5 +1,7 @@
 """An encoder trained without a catalogue: on the items of CCP's photos and on photos of one garment."""
 
+import shutil
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -93,6 +95,14 @@ def test_photos_stand_in_for_no_catalogue_an_encoder_knows(ccp, tmp_path):
     ran = run("--catalog", str(ccp / "train.txt"), "--classed", str(ccp))
     assert ran.exit_code == 2 and "--classed: expected it without --catalog" in ran.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_encoder_is_not_written_over(ccp, tmp_path):
+    model = shutil.copytree(WEIGHTS / "default", tmp_path / "model")
+    before = (model / "labels.json").read_bytes()
+    ran = CliRunner().invoke(cli, ["export", "encoder", str(model), "--ccp", str(ccp), "--out", str(model)])
+    assert ran.exit_code == 2 and "expected another folder than the model's own" in ran.output
+    assert (model / "labels.json").read_bytes() == before
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

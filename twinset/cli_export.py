@@ -72,6 +72,8 @@ def export_encoder_command(
         raise UsageError(f"--out: expected another folder than that of --model {model}, found {out}", field="out")
     finished = None
     if not (run / "checkpoint.pt").exists() and (run / LABELS).exists():
+        if out.resolve() == run.resolve():
+            raise UsageError(f"--out: expected another folder than the model's own, found {out}", field="out")
         finished = load_finished(run, threads)
         vocabulary, seed = finished.vocabulary, 0
     else:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from twinset.describe.labels import Head, load_labels
 from twinset.describe.network import DIMS, EncoderNet, Tasks
 from twinset.describe.samples import Vocabulary
+from twinset.detect.build import take_over
 from twinset.detect.export import read_weights
 from twinset.errors import DataError
 
@@ -39,17 +39,8 @@ def start_from_exported(net: EncoderNet, tasks: Tasks, vocabulary: Vocabulary, f
     }
     for task, matrix in zip(tasks.names, tasks.weights, strict=True):
         head, names = heads.get(task, (None, ()))
-        if head is not None:
-            _take_over(matrix, names, head, DIMS[0] if task.startswith("colour") else 0)
-
-
-def _take_over(matrix: Tensor, names: Sequence[str], head: Head, start: int) -> None:
-    """Copy a classifier's rows into a task's (K, D) matrix, by name; `start` is where its part is in the embedding."""
-    known = {name: i for i, name in enumerate(head.names)}
-    both = [(i, known[name]) for i, name in enumerate(names) if name in known]
-    if both:
-        to, taken = map(list, zip(*both, strict=True))
-        rows = torch.from_numpy(head.weights[taken, start : start + matrix.shape[1]])
-        norms = matrix.detach()[to].norm(dim=1, keepdim=True)
-        with torch.no_grad():
-            matrix[to] = F.normalize(rows, dim=1) * norms
+        if head is not None and names:
+            start = DIMS[0] if task.startswith("colour") else 0  # where its part is in the embedding
+            rows = F.normalize(torch.from_numpy(head.weights[:, start : start + matrix.shape[1]]), dim=1)
+            with torch.no_grad():
+                matrix.copy_(take_over(matrix, names, rows * matrix.norm(dim=1).mean(), head.names))
