@@ -10,12 +10,14 @@ from fakes import FakeModels, draw_item, draw_photo, draw_product, make_feed, sa
 from numpy.typing import NDArray
 
 from twinset.data.feed import Feed, read_feed
+from twinset.data.labelled import LabelledImage
 from twinset.describe.labels import Head, Labels, LabelWeights
 from twinset.errors import UsageError
 from twinset.evaluate import retrieval
 from twinset.evaluate.baselines import imagenet_features, lab_histograms
 from twinset.evaluate.packshots import evaluate_packshots
 from twinset.evaluate.retrieval import evaluate_retrieval, gender_of, rank, self_found
+from twinset.images import read_image
 from twinset.taxonomy import default_taxonomy
 from twinset.types import Image
 
@@ -61,6 +63,23 @@ def test_packshots_are_right_where_the_best_detection_has_the_feeds_category(pac
     assert figures.confusion == {"top": {"top": 1, "trousers": 1}, "skirt": {"top": 1}, "bag": {"bag": 1}}
     assert figures.per_category == {"top": (2, 0.5), "skirt": (1, 0), "bag": (1, 1)}
     assert [(product.product_id, best) for product, best in figures.wrong] == [("30", "top"), ("40", "trousers")]
+
+
+def test_the_best_detection_is_held_against_boxes_drawn_by_hand(packshot_feed):
+    def drawn(name: str, label: str, box: tuple[float, float, float, float]) -> LabelledImage:
+        boxes = np.array([box], np.float32)
+        return LabelledImage(Path(name), 96, 128, boxes, (label,), np.zeros(1, bool), "coco")
+
+    (found, *_) = FakeModels().detect_batch([read_image(packshot_feed.path.parent / "10.png")], 0.05)
+    x1, y1, x2, y2 = (float(side) for side in found.boxes[0])
+    boxes = [
+        drawn("10.png", "top", (x1, y1, x2, y2)),
+        drawn("20.png", "bag", (0, 0, 4, 4)),
+        drawn("40.png", "trousers", (x1, y1, x2, y2)),  # not what the feed sells
+        drawn("99.png", "top", (x1, y1, x2, y2)),  # no product's
+    ]
+    figures = evaluate_packshots(packshot_feed, FakeModels(), drawn=boxes)
+    assert (figures.n_drawn, figures.box_right_drawn) == (2, 0.5)
 
 
 def test_all_products_of_a_feed_never_trained_on_can_count(packshot_feed):

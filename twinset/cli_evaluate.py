@@ -39,10 +39,14 @@ def evaluate() -> None:
 @evaluate.command("packshots")
 @click.argument("feed", type=FILE)
 @click.option("--all", "all_products", is_flag=True, help="All products, not only those whose id ends in 0.")
+@click.option(
+    "--boxes", type=FILE, help="COCO file of boxes drawn in products' pictures; names start from the feed's folder."
+)
 @options(*common_options)
 def packshots(
     feed: Path,
     all_products: bool,
+    boxes: Path | None,
     strict: bool,
     model: str,
     threads: int | None,
@@ -54,6 +58,7 @@ def packshots(
     Example: twinset evaluate packshots products.csv
     """
     from twinset.cli_progress import terminal_progress
+    from twinset.data.coco import read_coco
     from twinset.evaluate import report
     from twinset.evaluate.packshots import evaluate_packshots
     from twinset.evaluate.shots import is_validation
@@ -61,9 +66,12 @@ def packshots(
 
     models = load_models(model, threads)
     rows = read_rows(feed, strict)
+    drawn = read_coco(boxes, rows.path.parent, models.taxonomy, strict) if boxes else None
+    for label_problem in drawn.problems if drawn else ():
+        click.echo(f"{label_problem.where}: {label_problem.message}", err=True)
     with terminal_progress("detecting") as progress:
         progress.start(sum(all_products or is_validation(product) for product in rows.products if product.category))
-        figures = evaluate_packshots(rows, models, all_products, progress.advance)
+        figures = evaluate_packshots(rows, models, all_products, progress.advance, drawn.images if drawn else ())
     if html:
         report.write_packshots(html, figures)
     for problem in figures.unread:

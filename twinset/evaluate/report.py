@@ -35,6 +35,8 @@ def packshot_table(figures: PackshotFigures) -> tuple[Row, list[Row]]:
     rows.append(dashed("alone on a plain background", figures.n_alone, figures.right_alone))
     rows.append(dashed("  its box right too", figures.n_alone, figures.box_right_alone))
     rows.append(dashed("on a model and others", figures.n_worn, figures.right_worn))
+    if figures.n_drawn:
+        rows.append(dashed("  box right, where drawn", figures.n_drawn, figures.box_right_drawn))
     rows.append(dashed("all", figures.n, figures.right))
     return ("category", "products", "right"), rows
 
