@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from twinset.detect.detector import (
     points_of,
     postprocess,
     resize,
+    weigh_scores,
 )
 from twinset.errors import ModelError
 
-PLAIN = np.ones(2, np.float32)
+PLAIN = DetectorConfig(("top", "bag"))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_postprocess_returns_boxes_in_the_images_pixels() -> None:
     scores[9, 1] = 0.8  # the point at (12, 12)
     distances[9] = [4, 2, 8, 6]
 
-    found = postprocess(distances, scores, size_wh, (128, 32), 0.5, 0.6, PLAIN)
+    found = postprocess(distances, scores, size_wh, (128, 32), 0.5, PLAIN)
 
     assert found.boxes.tolist() == [[16, 10, 40, 18]]
     assert found.labels.tolist() == [1]
@@ -60,7 +62,7 @@ def test_postprocess_keeps_overlapping_boxes_of_different_categories() -> None:
     scores[9] = [0.9, 0.7]
     scores[10, 0] = 0.8  # 8 pixels beside it: IoU with it is 12 / 28
 
-    found = postprocess(distances, scores, (64, 32), (64, 32), 0.5, 0.3, PLAIN)
+    found = postprocess(distances, scores, (64, 32), (64, 32), 0.5, replace(PLAIN, iou_threshold=0.3))
 
     assert found.labels.tolist() == [0, 1]
 
@@ -69,12 +71,37 @@ def test_categorys_exponent_moves_its_threshold() -> None:
     scores = np.zeros((42, 2), np.float32)
     scores[9] = [0.25, 0.25]
 
-    found = postprocess(
-        np.ones((42, 4), np.float32), scores, (64, 32), (64, 32), 0.4, 0.6, np.array([1, 0.5], np.float32)
-    )
+    raised = replace(PLAIN, exponents=(1.0, 0.5))
+    found = postprocess(np.ones((42, 4), np.float32), scores, (64, 32), (64, 32), 0.4, raised)
 
     assert found.labels.tolist() == [1]
     assert found.scores == pytest.approx([0.5])  # the root of a quarter
+
+
+def test_what_fills_a_picture_scores_above_what_its_edges_cut_off() -> None:
+    boxes = np.array([[10, 10, 90, 90], [60, 60, 100, 100], [40, 40, 50, 50]], np.float32)
+    weighing = replace(PLAIN, size_power=0.5, cut_cost=0.3)
+
+    weighed = weigh_scores(np.full(3, 0.5, np.float32), boxes, (100, 100), weighing)
+
+    odds = [0.8, 0.4 * np.exp(-0.6), 0.1]  # by hand: the roots of the shares; two sides of the second are cut off
+    assert weighed == pytest.approx([o / (1 + o) for o in odds])
+    assert weigh_scores(np.full(3, 0.5, np.float32), boxes, (100, 100), PLAIN).tolist() == [0.5] * 3
+
+
+def test_weighed_scores_below_the_threshold_are_left_out() -> None:
+    scores = np.zeros((42, 2), np.float32)
+    scores[9, 0] = 0.6
+    weighing = replace(PLAIN, size_power=0.5)
+
+    found = postprocess(np.ones((42, 4), np.float32), scores, (64, 32), (64, 32), 0.5, weighing)
+
+    assert found.boxes.shape == (0, 4)
+
+
+def test_a_weighing_that_would_raise_scores_is_refused() -> None:
+    with pytest.raises(ModelError, match="size_power and cut_cost of 0 or more"):
+        DetectorConfig(("top",), size_power=-0.1)
 
 
 def test_exponents_that_are_not_one_a_category_are_refused() -> None:
@@ -83,7 +110,7 @@ def test_exponents_that_are_not_one_a_category_are_refused() -> None:
 
 
 def test_postprocess_of_nothing_is_empty() -> None:
-    found = postprocess(np.ones((42, 4), np.float32), np.zeros((42, 2), np.float32), (64, 32), (64, 32), 0, 0.6, PLAIN)
+    found = postprocess(np.ones((42, 4), np.float32), np.zeros((42, 2), np.float32), (64, 32), (64, 32), 0, PLAIN)
 
     assert found.boxes.shape == (0, 4)
 

@@ -32,3 +32,12 @@ def test_an_exponent_says_less_of_few_boxes(total: int, share: float) -> None:
 def test_what_was_never_found_keeps_its_scores() -> None:
     assert exponent(np.array([0.2]), np.array([False]), 3, 0.3) == 1.0
     assert exponent(np.zeros(0), np.zeros(0, bool), 0, 0.3) == 1.0
+
+
+def test_a_category_of_few_boxes_takes_the_usual_exponent_in() -> None:
+    scores, right = np.array([0.2, 0.16, 0.16]), np.array([True, True, False])
+
+    own = exponent(scores, right, 20, 0.3)
+    assert exponent(scores, right, 20, 0.3, usual=0.5) == pytest.approx(own)
+    assert exponent(scores, right, 5, 0.3, usual=0.5) == pytest.approx(0.5 * (own / 0.5) ** 0.25, abs=1e-4)
+    assert exponent(np.zeros(0), np.zeros(0, bool), 0, 0.3, usual=0.5) == 0.5

@@ -129,7 +129,7 @@ def test_rows_of_a_cells_anchors_share_its_centre():
     scores[9 * 6 + 4, 1] = 0.8  # the fifth anchor of the cell at (12, 12)
     distances = np.ones((cells * 6, 4), np.float32)
 
-    found = postprocess(distances, scores, (64, 32), (64, 32), 0.5, 0.6, np.ones(2, np.float32))
+    found = postprocess(distances, scores, (64, 32), (64, 32), 0.5, DetectorConfig(("top", "bag")))
 
     assert found.boxes.tolist() == [[11, 11, 13, 13]]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from twinset.boxes import box_area, clip_boxes, nms_per_label
+from twinset.boxes import Boxes, box_area, clip_boxes, nms_per_label
 from twinset.errors import ModelError
 from twinset.runtime import open_session
 from twinset.types import Detections, Image
@@ -21,6 +21,7 @@ MAX_CANDIDATES = 1000  # best scores that go into NMS
 MAX_ITEMS = 100
 BATCH = 8  # through the network at a time; more take memory and no less time
 MAX_ASPECT = 4.0  # of the network's input; a longer strip is squeezed
+EDGE = 0.015  # of the picture's sides: a box that comes so near to one is cut off there
 
 # (B, H, W, 3) uint8 -> distances (B, P, 4) from each point to its box's sides, input pixels; scores (B, P, C).
 # A network with A anchors at a point gives P * A rows, those of a point one after the other.
@@ -38,6 +39,10 @@ class DetectorConfig:
     # A category's scores are raised to its exponent, so that `min_score` is the best threshold for each: rare and small
     # things are found with lower scores. Empty: as they are.
     exponents: tuple[float, ...] = ()
+    # Before that, a score's log odds change by `size_power` times the logarithm of the box's share of the picture, and
+    # fall by `cut_cost` for each side at which the picture cuts the item off: what fills a picture is what it is of.
+    size_power: float = 0.0
+    cut_cost: float = 0.0
     level: str = "category"  # of the taxonomy, that the categories are of: see levels.py
     taxonomy: str = ""  # name of the taxonomy's file beside this one; empty: the one Twinset ships
 
@@ -45,6 +50,11 @@ class DetectorConfig:
         if self.exponents and len(self.exponents) != len(self.categories):
             raise ModelError(
                 f"expected {len(self.categories)} exponents, one a category, found {len(self.exponents)}; "
+                f"install Twinset again"
+            )
+        if self.size_power < 0 or self.cut_cost < 0:
+            raise ModelError(
+                f"expected size_power and cut_cost of 0 or more, found {self.size_power} and {self.cut_cost}; "
                 f"install Twinset again"
             )
 
@@ -62,6 +72,8 @@ def load_config(file: Path) -> DetectorConfig:
             float(data["min_score"]),
             float(data["iou_threshold"]),
             tuple(float(exponent) for exponent in data.get("exponents", ())),
+            float(data.get("size_power", 0)),
+            float(data.get("cut_cost", 0)),
             str(data.get("level", "category")),
             str(data.get("taxonomy", "")),
         )
@@ -75,7 +87,6 @@ class Detector:
     def __init__(self, run: Run, config: DetectorConfig) -> None:
         self.run, self.config = run, config
         self.categories, self.min_score = config.categories, config.min_score
-        self._exponents = np.array(config.exponents or [1.0] * len(config.categories), np.float32)
 
     def detect(self, image: Image, min_score: float | None = None) -> Detections:
         """Return the items in an image, best first; without `min_score` those above the operating threshold."""
@@ -92,15 +103,7 @@ class Detector:
             distances, scores = self.run(np.stack([resize(images[i], size_wh) for i in chosen]))
             for row, i in enumerate(chosen):
                 image_wh = images[i].shape[1], images[i].shape[0]
-                found[i] = postprocess(
-                    distances[row],
-                    scores[row],
-                    size_wh,
-                    image_wh,
-                    threshold,
-                    self.config.iou_threshold,
-                    self._exponents,
-                )
+                found[i] = postprocess(distances[row], scores[row], size_wh, image_wh, threshold, self.config)
         return [found[i] for i in range(len(images))]
 
 
@@ -144,19 +147,21 @@ def postprocess(
     size_wh: tuple[int, int],
     image_wh: tuple[int, int],
     min_score: float,
-    iou_threshold: float,
-    exponents: NDArray[np.float32],
+    config: DetectorConfig,
 ) -> Detections:
     """Return one image's detections from the network's outputs: threshold, NMS within each category, the best 100.
 
-    distances (P, 4) left, top, right, bottom in input pixels; scores (P, C), each category's to be raised to its
-    exponent (C,). P may be a multiple of the points' number: so many boxes a point.
+    distances (P, 4) left, top, right, bottom in input pixels; scores (P, C) as the network gives them. P may be a
+    multiple of the points' number: so many boxes a point.
     """
-    lowest = np.maximum(max(min_score, 1e-9) ** (1 / exponents), 1e-3)  # of the scores as the network gives them
+    exponents = np.array(config.exponents or [1.0] * len(config.categories), np.float32)
+    lowest = np.maximum(
+        max(min_score, 1e-9) ** (1 / exponents), 1e-3
+    )  # of what the network gives: weighing only lowers
     point, label = np.nonzero(scores >= lowest.astype(np.float32))
-    score = scores[point, label] ** exponents[label]
+    score = scores[point, label]
     if len(score) > MAX_CANDIDATES:
-        best = np.argsort(-score, kind="stable")[:MAX_CANDIDATES]
+        best = np.argsort(-(score ** exponents[label]), kind="stable")[:MAX_CANDIDATES]
         point, label, score = point[best], label[best], score[best]
     points = points_of(size_wh)
     centres = points[point // (len(scores) // len(points))]
@@ -164,7 +169,23 @@ def postprocess(
     scale = np.array([image_wh[0] / size_wh[0], image_wh[1] / size_wh[1]] * 2, np.float32)
     boxes = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], 1) * scale
     boxes = clip_boxes(boxes, image_wh[0], image_wh[1])
-    whole = box_area(boxes) > 0
-    boxes, score, label = boxes[whole], score[whole].astype(np.float32), label[whole].astype(np.int64)
-    keep = nms_per_label(boxes, score, label, iou_threshold)[:MAX_ITEMS]
+    score = weigh_scores(score, boxes, image_wh, config) ** exponents[label]
+    kept = (box_area(boxes) > 0) & (score >= max(min_score, 1e-9))
+    boxes, score, label = boxes[kept], score[kept].astype(np.float32), label[kept].astype(np.int64)
+    keep = nms_per_label(boxes, score, label, config.iou_threshold)[:MAX_ITEMS]
     return Detections(boxes[keep], score[keep], label[keep])
+
+
+def weigh_scores(
+    scores: NDArray[np.float32], boxes: Boxes, image_wh: tuple[int, int], config: DetectorConfig
+) -> NDArray[np.float32]:
+    """Return the (N,) scores of boxes (N, 4) in an image, lower for small ones and for those its edges cut off."""
+    if not config.size_power and not config.cut_cost:
+        return scores
+    width, height = image_wh
+    share = np.clip(box_area(boxes) / (width * height), 1e-6, 1)
+    slack = np.array([EDGE * width, EDGE * height])
+    cut = (boxes[:, :2] < slack).sum(1) + (boxes[:, 2:] > np.array(image_wh) - slack).sum(1)
+    odds = scores / np.maximum(1 - scores, 1e-6) * share**config.size_power * np.exp(-config.cut_cost * cut)
+    weighed: NDArray[np.float32] = (odds / (1 + odds)).astype(np.float32)
+    return weighed
