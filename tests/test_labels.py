@@ -258,6 +258,37 @@ def test_street_items_teach_what_shops_pictures_do_not():
     assert after["article_type_right"] > 0.9 and untaught.article_type.names == vocabulary.article_types
 
 
+def test_a_hidden_layer_is_kept_where_it_tells_more(tmp_path):
+    vocabulary = Vocabulary(("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("red", "blue"), ("puma",), ("top",))
+    tasks = Tasks({"type": 3, "gender": 4, "words": 1, "category": 1, "colour": 2, "colour_base": 2})
+    train, dev = (crossed(embedded(n, seed)) for n, seed in ((900, 0), (80, 1)))
+    trained = trained_heads(tasks, (0.4, 0.2, 0.2, 0.2), vocabulary)
+    labels, figures = fit_labels(trained, vocabulary, train, dev, dev, measured=[(Colour("blue", 1.0),)] * 80)
+
+    linear = labels.colour.log_probabilities(dev.embeddings).argmax(1)
+    assert (linear == dev.labels("base_colour")).mean() < 0.8 < 0.9 < figures["colour_right"]
+    assert "category" not in labels.deep  # there is but one
+    save_labels(labels, tmp_path)
+    loaded = load_labels(tmp_path)
+    for embedding in dev.embeddings[:3]:
+        assert loaded.read(embedding).colours == pytest.approx(labels.read(embedding).colours, abs=0.05)
+    one, many = (
+        loaded.log_probabilities("colour", dev.embeddings[0]),
+        loaded.log_probabilities("colour", dev.embeddings),
+    )
+    assert many[0] == pytest.approx(one, abs=1e-5) and np.exp(many).sum(1) == pytest.approx(1.0)
+
+
+def crossed(shown):
+    """Return the samples with a colour told by two numbers that are both high or both low: no line parts those."""
+    rows, colours = shown.embeddings.copy(), shown.labels("base_colour")
+    first = np.random.default_rng(len(colours)).integers(2, size=len(colours))
+    rows[:, 112:114] = 0
+    rows[np.arange(len(rows)), 112 + first] = 0.5
+    rows[np.arange(len(rows)), 114 + (first ^ colours)] = 0.5
+    return Embedded(shown.samples, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
 def moved_to_the_street(shown):
     """Return the samples with what says their kind told by other numbers, as light and pose do."""
     rows = shown.embeddings.copy()

@@ -6,15 +6,25 @@ Runs after training, on the finished network: classifiers on the products it was
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from twinset.describe.labels import AttributeHead, AttributeValue, Calibration, Head, Labels, LabelWeights
+from twinset.describe.deep import train_deep_head
+from twinset.describe.labels import (
+    AttributeHead,
+    AttributeValue,
+    Calibration,
+    DeepHead,
+    Head,
+    Labels,
+    LabelWeights,
+)
 from twinset.describe.network import DIMS, Tasks
 from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
 from twinset.describe.words import Lexicon, default_lexicon
@@ -28,9 +38,13 @@ MIN_TOLD = 15  # dev products a precision is measured on
 SILENT_WEIGHT = 0.3  # of a product whose title says nothing of an attribute, as one that lacks it
 THRESHOLDS = tuple(round(0.4 + 0.02 * i, 2) for i in range(30))
 DECAYS = (1e-4, 1e-3, 1e-2)  # of a classifier's weights
+TEMPERATURES = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)  # what logits are multiplied with
+LINEAR = ("article_type", "colour", "gender")  # classifiers that say what words look like, too
+MIN_TAUGHT = 100  # samples a hidden layer is worth training on
 COLOUR_WEIGHTS = tuple(round(0.1 * i, 1) for i in range(9))  # what the pixels say always counts
 TYPE_COUNTS, COLOUR_COUNTS = (0.0, 0.3, 0.6, 1.0, 2.0, 4.0), (0.0, 0.2, 0.5, 1.0, 1.5, 2.5, 4.0)
 GENDER_COUNTS = (0.0, 0.1, 0.3, 0.6)
+CLOSE = 0.03  # in the sum of up to seven shares of right first hits: less is chance
 CANDIDATES = 100  # as likeness.py has it
 GOOD_KEPT = 0.9  # of good first hits, that score 0.5 or more
 Floats = NDArray[np.float32]
@@ -74,32 +88,30 @@ def fit_labels(
     What scores mean is fitted to those of dev.
     """
     heads, figures = dict[str, Head](), dict[str, float]()
+    deep = dict[str, DeepHead]()
     for name, (field, names) in {
         "article_type": ("article_type", vocabulary.article_types),
         "colour": ("base_colour", vocabulary.base_colours),
         "gender": ("gender", GENDERS),
+        "category": ("category", vocabulary.categories),
     }.items():
-        heads[name], right = _best_head(trained[name], names, (train, street), (dev, street_dev), field)
+        known = [part.known(field) for part in (dev, street_dev)]
+        heads[name] = _best_head(trained[name], names, train.known(field), known) if name in LINEAR else trained[name]
+        learned = _deep_head(names, [part.known(field) for part in (train, street)], known)
+        if learned is not None and _loss(learned, known) < _loss(heads[name], known):
+            deep[name] = learned
+        right = [_share_right(deep.get(name) or heads[name], *part) for part in known]
         figures |= {f"{name}_right": right[0], f"{name}_right_in_street": right[1]}
     attributes = _attributes(train, dev, default_lexicon())
-    labels = Labels(heads["article_type"], heads["colour"], heads["gender"], trained["words"], attributes)
+    labels = Labels(heads["article_type"], heads["colour"], heads["gender"], trained["words"], attributes, deep=deep)
     colour_weight, figures["first_colour_right"] = _colour_weight(labels, dev, measured)
     chosen, first_hits = label_weights(labels, train, dev, street_dev)
     figures |= first_hits
     good = _street_hits(labels, chosen, train, street_dev) if len(street_dev.samples) else {}
     calibration = _calibration(_shop_hits(labels, chosen, train, (dev, moved)), good, vocabulary)
     log.info("weights of labels %s, of colours by the network %s: %s", chosen, colour_weight, figures)
-    return Labels(
-        labels.article_type,
-        labels.colour,
-        labels.gender,
-        labels.words,
-        attributes,
-        colour_weight,
-        chosen,
-        calibration,
-        trained["category"],
-    ), figures
+    final = replace(labels, colour_weight=colour_weight, weights=chosen, calibration=calibration)
+    return replace(final, category=trained["category"]), figures
 
 
 # --- classifiers ------------------------------------------------------------------------------------------------------
@@ -127,33 +139,43 @@ def trained_heads(tasks: Tasks, weights: Sequence[float], vocabulary: Vocabulary
     return found
 
 
-def _best_head(
-    trained: Head, names: Sequence[str], taught: Sequence[Embedded], asked: Sequence[Embedded], field: str
-) -> tuple[Head, list[float]]:
-    """Return the classifier likeliest right on dev, at the temperature that suits it, and how often it is there.
+Known = tuple[Floats, NDArray[np.int64]]  # embeddings (N, 256) and their labels (N,)
 
-    Both are given by shop's pictures and street photos; each counts as one, however many there are of it.
-    """
-    known = [part.known(field) for part in asked]
-    shop = taught[0].known(field)
-    both = tuple(np.concatenate(arrays) for arrays in zip(*(part.known(field) for part in taught), strict=True))
+
+def _best_head(trained: Head, names: Sequence[str], taught: Known, asked: Sequence[Known]) -> Head:
+    """Return the linear classifier likeliest right on dev, at the temperature that suits it."""
     candidates = [trained]
-    for embeddings, labels in (shop, both) if len(both[1]) > len(shop[1]) else (shop,):
-        if len(np.unique(labels)) > 1:
-            candidates += [_classifier(embeddings, labels, tuple(names), decay) for decay in DECAYS]
-    best, best_loss = trained, np.inf
-    for head in candidates:
-        logits = [torch.from_numpy(embeddings @ head.weights.T + head.bias) for embeddings, _ in known]
-        for scale in (0.3, 0.5, 0.7, 1.0, 1.4, 2.0):
-            losses = [
-                float(F.cross_entropy(rows * scale, torch.from_numpy(truth)))
-                for rows, (_, truth) in zip(logits, known, strict=True)
-                if len(truth)
-            ]
-            if losses and sum(losses) < best_loss:
-                best, best_loss = Head(head.names, head.weights * scale, head.bias * scale), sum(losses)
-    right = [(rows @ best.weights.T + best.bias).argmax(1) == truth for rows, truth in known]
-    return best, [round(float(part.mean()), 4) if len(part) else 0.0 for part in right]
+    if len(np.unique(taught[1])) > 1:
+        candidates += [_classifier(*taught, tuple(names), decay) for decay in DECAYS]
+    tempered = [
+        Head(head.names, head.weights * scale, head.bias * scale) for head in candidates for scale in TEMPERATURES
+    ]
+    return min(tempered, key=lambda head: _loss(head, asked))
+
+
+def _deep_head(names: Sequence[str], taught: Sequence[Known], asked: Sequence[Known]) -> DeepHead | None:
+    """Return a classifier with a hidden layer, at the temperature that suits it, None where there's little to learn."""
+    embeddings, labels = (np.concatenate(arrays) for arrays in zip(*taught, strict=True))
+    if len(labels) < MIN_TAUGHT or len(np.unique(labels)) < 2:
+        return None
+    head = train_deep_head(embeddings, labels, names, 4 * _evened(embeddings))
+    tempered = [replace(head, weights=head.weights * scale, bias=head.bias * scale) for scale in TEMPERATURES]
+    return min(tempered, key=lambda one: _loss(one, asked))
+
+
+def _loss(head: Head | DeepHead, asked: Sequence[Known]) -> float:
+    """Return the cross entropy on shops' pictures and that on street photos, each as one, however many there are."""
+    losses = [
+        -float(head.log_probabilities(embeddings)[np.arange(len(truth)), truth].mean())
+        for embeddings, truth in asked
+        if len(truth)
+    ]
+    return sum(losses) if losses else math.inf
+
+
+def _share_right(head: Head | DeepHead, embeddings: Floats, truth: NDArray[np.int64]) -> float:
+    right = head.log_probabilities(embeddings).argmax(1) == truth
+    return round(float(right.mean()), 4) if len(truth) else 0.0
 
 
 def _classifier(embeddings: Floats, labels: NDArray[np.int64], names: tuple[str, ...], decay: float) -> Head:
@@ -274,7 +296,7 @@ def _colour_weight(labels: Labels, dev: Embedded, measured: Sequence[Sequence[Co
     truth = dev.labels("base_colour")
     best, best_right = 0.0, -1.0
     for weight in COLOUR_WEIGHTS:
-        trial = Labels(labels.article_type, labels.colour, labels.gender, labels.words, colour_weight=weight)
+        trial = replace(labels, colour_weight=weight)
         named = [trial.colours(e, own)[0].name for e, own in zip(dev.embeddings, measured, strict=True)]
         right = [name == labels.colour.names[t] for name, t in zip(named, truth, strict=True) if t != UNKNOWN]
         share = float(np.mean(right)) if right else 0.0
@@ -306,23 +328,19 @@ def rank_within(labels: Labels, gallery: Embedded, queries: Embedded, most: floa
     rows = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
     distances = 1 - np.clip(np.take_along_axis(cosines, rows, 1), -3, 1)
     unlikely = tuple(
-        _unlikely(head, queries.embeddings, gallery.labels(field)[rows], most)
-        for head, field in (
-            (labels.article_type, "article_type"),
-            (labels.colour, "base_colour"),
-            (labels.gender, "gender"),
-        )
+        _unlikely(labels.log_probabilities(name, queries.embeddings), gallery.labels(field)[rows], most)
+        for name, field in (("article_type", "article_type"), ("colour", "base_colour"), ("gender", "gender"))
     )
     return Ranked(distances.astype(np.float32), (unlikely[0], unlikely[1], unlikely[2]), rows)
 
 
-def _unlikely(head: Head, embeddings: Floats, said: NDArray[np.int64], most: float) -> Floats:
-    """Return (Q, K) how many nats less likely what rows say is than the likeliest; for silence what is expected."""
-    logits = embeddings @ head.weights.T + head.bias
-    logs = logits - logits.max(1, keepdims=True)
-    behind = np.minimum(-logs, most)  # (Q, C)
-    shares = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
-    expected = (shares * behind).sum(1, keepdims=True)
+def _unlikely(logs: Floats, said: NDArray[np.int64], most: float) -> Floats:
+    """Return (Q, K) how many nats less likely what rows say is than the likeliest; for silence what is expected.
+
+    logs (Q, C): of the probabilities of the classes.
+    """
+    behind = np.minimum(logs.max(1, keepdims=True) - logs, most)  # (Q, C)
+    expected = (np.exp(logs) * behind).sum(1, keepdims=True)
     found = np.take_along_axis(behind, np.maximum(said, 0), 1)
     return np.asarray(np.where(said == UNKNOWN, expected, found), np.float32)
 
@@ -332,24 +350,26 @@ def label_weights(
 ) -> tuple[LabelWeights, dict[str, float]]:
     """Return the weights with which the first hit is right most often, by article type, colour, both and gender.
 
-    `street` are items of street photos; of them, too, those count whose type or colour is known.
+    `street` are items of street photos; of them, too, those count whose type or colour is known. They are fewer: of the
+    weights within `CLOSE` of the best, those that do best by the shop's own pictures.
     """
-    best, figures = LabelWeights(), dict[str, float]()
     if not len(queries.samples):
-        return best, figures
+        return LabelWeights(), {}
     asked = {"": (queries, rank_within(labels, gallery, queries))}
     if len(street.samples):
         asked["_in_street"] = street, rank_within(labels, gallery, street)
+    trials = []
     for counts in itertools.product(TYPE_COUNTS, COLOUR_COUNTS, GENDER_COUNTS):
         weights, trial = LabelWeights(*counts), dict[str, float]()
         for where, (part, ranked) in asked.items():
             first, _ = _first(ranked, weights)
             trial |= {f"{name}{where}": share for name, share in _right(gallery, first, part).items()}
-        if not any(counts):
-            figures = {f"{name}_unweighted": share for name, share in trial.items()} | trial
-        elif sum(trial.values()) > sum(figures.get(name, 0.0) for name in trial):
-            best, figures = weights, figures | trial
-    return best, figures
+        trials.append((weights, trial))
+    unweighted = {f"{name}_unweighted": share for name, share in trials[0][1].items()}
+    enough = max(sum(trial.values()) for _, trial in trials) - CLOSE
+    close = [trial for trial in trials if sum(trial[1].values()) >= enough]
+    best, figures = max(close, key=lambda one: sum(v for name, v in one[1].items() if not name.endswith("_in_street")))
+    return best, unweighted | figures
 
 
 def _right(gallery: Embedded, first: NDArray[np.int64], queries: Embedded) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """What an embedding says in words: article type, colour, gender, attributes; and what words say as an embedding.
 
-Every classifier the encoder was trained with is linear in the embedding, so a few small matrices beside the weights do:
-labels.json. A model without that file describes and finds items all the same, by its vectors alone.
+A few small matrices beside the weights do: labels.json. Linear classifiers say what words look like, too; those with a
+hidden layer say better what an item is, of shops' pictures and street photos alike. A model without that file describes
+and finds items all the same, by its vectors alone.
 """
 
 import base64
@@ -34,17 +35,30 @@ class Head:
     weights: NDArray[np.float32]  # (K, 256)
     bias: NDArray[np.float32]  # (K,)
 
-    def log_probabilities(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (K,) logarithms of the classes' probabilities, which add up to 1."""
-        logits = self.weights @ embedding + self.bias
-        logits -= logits.max()
-        logs: NDArray[np.float32] = logits - np.log(np.exp(logits).sum())
-        return logs
+    def log_probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (..., K) logarithms of the classes' probabilities of embeddings (..., 256); these add up to 1."""
+        return _log_softmax(embeddings @ self.weights.T + self.bias)
 
     def sigmoids(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (K,) probabilities of classes that don't exclude each other."""
         values: NDArray[np.float32] = 1 / (1 + np.exp(-(self.weights @ embedding + self.bias)))
         return values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeepHead:
+    """A classifier over embeddings with one hidden layer of rectified units."""
+
+    names: tuple[str, ...]
+    hidden_weights: NDArray[np.float32]  # (H, 256)
+    hidden_bias: NDArray[np.float32]  # (H,)
+    weights: NDArray[np.float32]  # (K, H)
+    bias: NDArray[np.float32]  # (K,)
+
+    def log_probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (..., K) logarithms of the classes' probabilities of embeddings (..., 256); these add up to 1."""
+        hidden = np.maximum(embeddings @ self.hidden_weights.T + self.hidden_bias, 0)
+        return _log_softmax(hidden @ self.weights.T + self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +120,19 @@ class Labels:
     weights: LabelWeights = LabelWeights()
     calibration: Calibration = Calibration()
     category: Head | None = None  # None: the detector alone decides
+    # By field (article_type, colour, gender, category), what is asked in the linear classifier's place, of its classes.
+    deep: Mapping[str, DeepHead] = field(default_factory=dict)
+
+    def log_probabilities(self, name: str, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (..., K) what embeddings (..., 256) say of a field, in the order of its linear classifier's names."""
+        head: Head | DeepHead = self.deep.get(name) or getattr(self, name)
+        return head.log_probabilities(embeddings)
 
     def category_of(self, embedding: NDArray[np.float32], found: str) -> str:
         """Return an item's category: the one it was found as, unless its looks say another by a wide margin."""
         if self.category is None or found not in self.category.names:
             return found
-        logs = self.category.log_probabilities(embedding)
+        logs = self.log_probabilities("category", embedding)
         best = int(logs.argmax())
         sure = logs[best] - logs[self.category.names.index(found)] >= CATEGORY_MARGIN
         return self.category.names[best] if sure else found
@@ -120,11 +141,11 @@ class Labels:
         """Return what an embedding says."""
         return Reading(
             *(
-                dict(zip(names, head.log_probabilities(embedding).tolist(), strict=True))
-                for names, head in (
-                    (_folded(self.article_type.names), self.article_type),
-                    (self.colour.names, self.colour),
-                    (self.gender.names, self.gender),
+                dict(zip(names, self.log_probabilities(name, embedding).tolist(), strict=True))
+                for name, names in (
+                    ("article_type", _folded(self.article_type.names)),
+                    ("colour", self.colour.names),
+                    ("gender", self.gender.names),
                 )
             )
         )
@@ -145,7 +166,7 @@ class Labels:
         shares = dict.fromkeys(self.colour.names, 0.0)
         for colour in measured:
             shares[colour.name] = (1 - self.colour_weight) * colour.share / total
-        for name, log in zip(self.colour.names, self.colour.log_probabilities(embedding), strict=True):
+        for name, log in zip(self.colour.names, self.log_probabilities("colour", embedding), strict=True):
             shares[name] += self.colour_weight * float(np.exp(log))
         ranked = sorted(shares.items(), key=lambda pair: -pair[1])
         kept = [(name, share) for i, (name, share) in enumerate(ranked) if share >= MIN_SHARE or i == 0]
@@ -203,6 +224,12 @@ def _meanings(names: tuple[str, ...], field: str) -> dict[str | None, tuple[int,
     return found
 
 
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    behind = logits - logits.max(-1, keepdims=True)
+    logs: NDArray[np.float32] = behind - np.log(np.exp(behind).sum(-1, keepdims=True))
+    return logs
+
+
 def _unit(vector: NDArray[np.floating]) -> NDArray[np.float32]:
     unit: NDArray[np.float32] = (vector / max(float(np.linalg.norm(vector)), 1e-9)).astype(np.float32)
     return unit
@@ -228,6 +255,7 @@ def load_labels(folder: Path) -> Labels | None:
             weights=LabelWeights(**data["weights"]),
             calibration=Calibration(**data["calibration"]),
             category=_read_head(data["heads"]["category"]) if "category" in data["heads"] else None,
+            deep={name: _read_deep(entry) for name, entry in data.get("deep", {}).items()},
         )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file}: expected an encoder's labels, found: {exc!r}; install Twinset again") from exc
@@ -249,6 +277,7 @@ def save_labels(labels: Labels, folder: Path, **facts: object) -> None:
         **facts,
         "attributes": attributes,
         "heads": heads,
+        "deep": {name: _write_deep(head) for name, head in labels.deep.items()},
     }
     (folder / FILE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
@@ -259,13 +288,33 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 def _read_head(entry: Mapping[str, Any]) -> Head:
     names = tuple(map(str, entry["names"]))
-    rows = np.frombuffer(base64.b64decode(entry["weights"]), np.float16).astype(np.float32)
-    return Head(names, rows.reshape(len(names), -1), np.array(entry["bias"], np.float32))
+    return Head(names, _decoded(entry["weights"], len(names)), np.array(entry["bias"], np.float32))
 
 
 def _write_head(head: Head) -> dict[str, Any]:
-    return {
-        "names": list(head.names),
-        "bias": [round(float(value), 4) for value in head.bias],
-        "weights": base64.b64encode(head.weights.astype(np.float16).tobytes()).decode(),
-    }
+    return {"names": list(head.names), "bias": _rounded(head.bias), "weights": _encoded(head.weights)}
+
+
+def _read_deep(entry: Mapping[str, Any]) -> DeepHead:
+    names, hidden_bias = tuple(map(str, entry["names"])), np.array(entry["hidden_bias"], np.float32)
+    hidden = _decoded(entry["hidden_weights"], len(hidden_bias))
+    return DeepHead(
+        names, hidden, hidden_bias, _decoded(entry["weights"], len(names)), np.array(entry["bias"], np.float32)
+    )
+
+
+def _write_deep(head: DeepHead) -> dict[str, Any]:
+    hidden = {"hidden_bias": _rounded(head.hidden_bias), "hidden_weights": _encoded(head.hidden_weights)}
+    return {"names": list(head.names), "bias": _rounded(head.bias), "weights": _encoded(head.weights)} | hidden
+
+
+def _decoded(text: str, rows: int) -> NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text), np.float16).astype(np.float32).reshape(rows, -1)
+
+
+def _encoded(matrix: NDArray[np.float32]) -> str:
+    return base64.b64encode(matrix.astype(np.float16).tobytes()).decode()
+
+
+def _rounded(values: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 4) for value in values]

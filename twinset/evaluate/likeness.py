@@ -22,7 +22,7 @@ from twinset.store import Entry, open_store
 from twinset.types import Hit, Image, Item, Product
 from twinset.word_search import words_page
 
-THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(21))
+THRESHOLDS = tuple(round(0.01 * i, 2) for i in range(101))
 TAKEN_OUT = ("Backpacks", "Sandals", "Caps")  # article types, one after the other
 VIEW_SEED = 0
 GOOD_KEPT = 0.9
