@@ -172,6 +172,24 @@ def test_titles_find_their_products(shop):
     assert (words.n, words.title_at_10, words.pictures_alone_at_10) == (2, 1, None)
 
 
+def test_street_items_are_searched_as_drawn_and_as_detected(shop, tmp_path):
+    photo = tmp_path / "street.png"
+    top, speck, trousers = (10, 10, 58, 58), (60, 100, 70, 110), (20, 70, 60, 118)
+    draws = [("top", top), ("bag", speck), ("trousers", trousers)]
+    save_image(
+        draw_photo(*((draw_item(label, 0, (x2 - x1, y2 - y1)), (x1, y1)) for label, (x1, y1, x2, y2) in draws)), photo
+    )
+    boxes, labels = np.array([top, speck, trousers], np.float32), ("top", "bag", "trousers")
+    images = [LabelledImage(photo, 96, 128, boxes, labels, np.array([False, False, False]), "coco")]
+
+    street = evaluate_retrieval(shop, FakeModels(), baselines=False, street=images).street
+
+    # The speck is below the threshold; no product is a pair of trousers.
+    assert street is not None and (street.n, street.n_detected) == (3, 2)
+    assert street.detected == 0.5 and street.whole_chain == pytest.approx(1 / 3)
+    assert street.drawn == pytest.approx(2 / 3)
+
+
 def test_every_product_finds_itself(shop):
     figures = evaluate_retrieval(shop, FakeModels(), baselines=False)
     assert (figures.self_found, figures.products) == (1, 7)

@@ -19,9 +19,11 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
+from twinset.cli_labelled import read_labelled
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
+    from twinset.data.labelled import LabelledImage
     from twinset.evaluate.baselines import Embed
     from twinset.types import Image
 
@@ -89,12 +91,14 @@ def packshots(
     type=click.Path(exists=True, path_type=Path),
     help="An ONNX image tower to compare: its folder, or a file with its settings beside it. Repeatable.",
 )
-@click.option("--ccp", type=FOLDER, help="Street photos to put products on: synthetic views are looked for too.")
+@click.option("--voc", type=FOLDER, help="Street photos with Pascal VOC boxes, whose items are searched for too.")
+@click.option("--ccp", type=FOLDER, help="Likewise with CCP masks; products are put on them: synthetic views, too.")
 @options(*common_options)
 def retrieval(
     feed: Path,
     no_baselines: bool,
     towers: Sequence[Path],
+    voc: Path | None,
     ccp: Path | None,
     strict: bool,
     model: str,
@@ -114,10 +118,12 @@ def retrieval(
     models = load_models(model, threads)
     others = _towers(towers, threads)
     rows = read_rows(feed, strict)
+    street = read_labelled(voc, None, None, None, "val", strict).images if voc else []
+    worn = read_labelled(None, ccp, None, None, "val", strict).images if ccp else []
     with terminal_progress("embedding") as progress:
-        progress.start(len(rows.products))
-        scenes = _scenes(ccp) if ccp else None
-        figures = evaluate_retrieval(rows, models, not no_baselines, scenes, progress.advance, others)
+        progress.start(len(rows.products) + len(street) + len(worn))
+        scenes = _scenes(worn) if ccp else None
+        figures = evaluate_retrieval(rows, models, not no_baselines, scenes, progress.advance, others, [*street, *worn])
     if html:
         report.write_retrieval(html, figures)
     for problem in figures.unread:
@@ -139,15 +145,13 @@ def _towers(paths: Sequence[Path], threads: int | None) -> "dict[str, Embed]":
     return {name: load_tower(path, threads).embed for name, path in zip(names, paths, strict=True)}
 
 
-def _scenes(ccp: Path) -> "list[Image]":
+def _scenes(photos: "Sequence[LabelledImage]") -> "list[Image]":
     """Return parts of street photos as backgrounds."""
     import numpy as np
 
-    from twinset.data.ccp import read_ccp
     from twinset.describe.samples import backgrounds
-    from twinset.taxonomy import default_taxonomy
 
-    return backgrounds(read_ccp(ccp, "val", default_taxonomy(), False).images, 100, np.random.default_rng(0))
+    return backgrounds(photos, 100, np.random.default_rng(0))
 
 
 @click.group()

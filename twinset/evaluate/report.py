@@ -64,6 +64,13 @@ def likeness_lines(figures: RetrievalFigures) -> list[str]:
     if figures.street_like:
         one, ten = figures.street_like
         lines.append(f"synthetic street-like views find their product: first {one:.3f}, in the first ten {ten:.3f}")
+    if figures.street:
+        street = figures.street
+        lines.append(
+            "street items' first hit of all products has their category: "
+            f"{street.drawn or 0:.3f} of {street.n} cut out as drawn, {street.detected or 0:.3f} of "
+            f"{street.n_detected} as detected, {street.whole_chain or 0:.3f} of all with those not found"
+        )
     if figures.rejection:
         place = figures.rejection.thresholds.index(figures.rejection.at)
         lines.append(f"at {figures.rejection.at} good queries kept: {figures.rejection.kept[place]:.3f}")

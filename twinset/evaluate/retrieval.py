@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from twinset.data.background import item_box
 from twinset.data.feed import Feed
+from twinset.data.labelled import LabelledImage
 from twinset.errors import UsageError
 from twinset.evaluate.baselines import Embed, imagenet_features, lab_histograms
 from twinset.evaluate.likeness import (
@@ -28,6 +29,7 @@ from twinset.evaluate.likeness import (
     street_like_recall,
 )
 from twinset.evaluate.shots import is_validation, read_shots
+from twinset.evaluate.street import StreetFigures, evaluate_street
 from twinset.images import crop
 from twinset.models import Models
 from twinset.pipeline import describe_products
@@ -74,6 +76,7 @@ class RetrievalFigures:
     words: WordFigures
     rejection: Rejection | None  # None: the model has no labels
     street_like: tuple[float, float] | None  # recall at 1 and 10 of synthetic views, see likeness.py; None: not asked
+    street: StreetFigures | None  # of items of street photos; None: not asked
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures by name, without pictures."""
@@ -90,6 +93,7 @@ class RetrievalFigures:
             "words": asdict(self.words),
             "rejection": asdict(self.rejection) if self.rejection else None,
             "synthetic_instance": synthetic,
+            "street": asdict(self.street) if self.street else None,
         }
 
 
@@ -110,14 +114,15 @@ def evaluate_retrieval(
     scenes: Sequence[Image] | None = None,
     advance: Callable[[int], None] = lambda count: None,
     towers: Mapping[str, Embed] = MappingProxyType({}),
+    street: Sequence[LabelledImage] = (),
 ) -> RetrievalFigures:
     """Return the figures of a model on a feed, and with `baselines` those of ImageNet features and a Lab histogram.
 
     `towers` are further encoders by name, which see the same crops.
 
-    With `scenes`, backgrounds of street photos, products are looked for by synthetic street-like views too. `advance`
-    is told of products embedded. Raises UsageError without validation products, MissingExtra without torch for the
-    baselines and the views.
+    With `scenes`, backgrounds of street photos, products are looked for by synthetic street-like views too; items of
+    `street` photos are searched among the products. `advance` is told of products embedded and of photos. Raises
+    UsageError without validation products, MissingExtra without torch for the baselines and the views.
     """
     others: dict[str, Embed] = {}
     if baselines:
@@ -181,6 +186,7 @@ def evaluate_retrieval(
         find_by_words(described, models),
         reject(described, models.labels) if models.labels else None,
         None if scenes is None else street_like_recall(described, pictures, scenes, models),
+        evaluate_street(street, models, described, advance) if street else None,
     )
 
 
