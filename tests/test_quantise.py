@@ -75,3 +75,5 @@ def test_a_trainings_detector_becomes_a_model(tmp_path: Path):
     }
     alone = CliRunner().invoke(cli, [*words, "--int8"])
     assert alone.exit_code == 2 and "--int8: expected --voc beside it" in alone.stderr
+    unfitted = CliRunner().invoke(cli, [*words, "--average", str(run)])
+    assert unfitted.exit_code == 2 and "--average: expected --voc, --ccp or both beside it" in unfitted.stderr

@@ -31,8 +31,9 @@ from twinset.describe.train import (
     train_encoder,
 )
 from twinset.detect.augment import AugmentSettings, make_batch
+from twinset.detect.average import average_detectors
 from twinset.detect.build import build_net, take_over
-from twinset.detect.detector import DetectorConfig, load_detector, points_of
+from twinset.detect.detector import DetectorConfig, load_config, load_detector, points_of
 from twinset.detect.network import make_points
 from twinset.detect.samples import Sample, drawn_samples
 from twinset.detect.train import (
@@ -78,6 +79,30 @@ def test_training_writes_weights_settings_and_a_line_an_epoch(trained: Path) -> 
     assert [line["epoch"] for line in lines] == [1]
     assert json.loads((trained / "settings.json").read_text())["height"] == 96
     assert (trained / "detector.onnx").stat().st_size < 16e6
+
+
+def test_the_mean_of_two_detectors_has_the_mean_of_their_weights(
+    trained: Path, samples: list[Sample], tmp_path: Path
+) -> None:
+    on, mean = tmp_path / "on", tmp_path / "mean"
+    train_detector(dataclasses.replace(TINY, seed=1), samples, CATEGORIES, on, start_from=trained / "detector.onnx")
+    mean.mkdir()
+
+    assert average_detectors(on, trained, mean) < 1e-3
+
+    nets = [build_net(TINY, CATEGORIES, folder / "detector.onnx").state_dict() for folder in (trained, on, mean)]
+    name = next(name for name in nets[0] if "head" in name and name.endswith("weight"))
+    first, second, middle = (net[name] for net in nets)
+    assert not torch.equal(first, second)
+    assert middle.numpy() == pytest.approx(((first + second) / 2).numpy(), abs=2e-3)  # stored as fp16
+    assert load_config(mean / "detector.json").categories == CATEGORIES
+
+
+def test_detectors_of_other_categories_have_no_mean(trained: Path, tmp_path: Path) -> None:
+    DetectorConfig(("bag", "top")).save(tmp_path / "detector.json")
+
+    with pytest.raises(UsageError, match="found one of bag, top"):
+        average_detectors(trained, tmp_path, tmp_path)
 
 
 def test_exported_detector_finds_what_torch_finds_at_other_sizes(trained: Path) -> None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +19,9 @@ from twinset.cli_base import (
     threads_option,
 )
 from twinset.errors import UsageError
+
+if TYPE_CHECKING:
+    from twinset.detect.sources import Sources
 
 
 @click.group()
@@ -98,18 +103,41 @@ def export_encoder_command(
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The model's folder.")
 @click.option("--model", default="default", show_default=True, help="Whose encoder goes with it.")
 @click.option("--int8", is_flag=True, help="Try an int8 copy; it is taken only if faster here and within 0.5 mAP50.")
-@click.option("--voc", type=FOLDER, help="Photos for --int8: ranges from train's, mAP50 on dev's.")
+@click.option(
+    "--average", metavar="MODEL", help="Take the mean of its weights and this model's, which RUN started from."
+)
+@click.option(
+    "--voc", type=FOLDER, help="Photos for --int8: ranges from train's, mAP50 on dev's; for --average, dev's."
+)
+@click.option("--ccp", type=FOLDER, help="For --average: dev's photos, that its threshold is fitted to.")
+@click.option(
+    "--corrections", multiple=True, metavar="FILE", help="For --average: corrections of those photos' labels."
+)
 @options(json_option, threads_option)
 def export_detector_command(
-    run: Path, out: Path, model: str, int8: bool, voc: Path | None, as_json: bool, threads: int | None
+    run: Path,
+    out: Path,
+    model: str,
+    int8: bool,
+    average: str | None,
+    voc: Path | None,
+    ccp: Path | None,
+    corrections: Sequence[str],
+    as_json: bool,
+    threads: int | None,
 ) -> None:
     """Write the detector of the training in RUN into a model's folder, an encoder beside it.
+
+    With --average the threshold and the exponents of categories are fitted anew to dev's photos.
 
     Example: twinset export detector runs/detector --int8 --voc street-voc --out runs/model
     """
     from twinset.models import find_detector, model_folder
 
     folder, detector = model_folder(model), find_detector(str(run))
+    if average and (int8 or not (voc or ccp)):
+        expected = "no --int8 beside it" if int8 else "--voc, --ccp or both beside it, to fit its threshold on"
+        raise UsageError(f"--average: expected {expected}", field="average")
     if out.resolve() in (folder.resolve(), run.resolve()):
         raise UsageError(f"--out: expected a folder of its own, found {out}", field="out")
     if int8 and voc is None:
@@ -120,6 +148,11 @@ def export_detector_command(
     for source, name in (*of_encoder, *of_detector):
         if (source / name).exists():  # not every model has all
             shutil.copyfile(source / name, out / name)
+    if average:
+        from twinset.detect.sources import Sources
+
+        dev_of = Sources(voc, ccp, corrections=tuple(corrections))
+        _average(detector, find_detector(average), out, dev_of, threads)
     if int8 and voc:
         _offer_int8(run, out, voc, as_json, threads)
     elif as_json:
@@ -164,6 +197,22 @@ def export_tower_command(
         print_json({"out": str(out), "dim": source.config.dim, "from_torch": worst})
     else:
         click.echo(f"{out}: {source.config.dim} numbers, within {worst:.1e} of torch")
+
+
+def _average(run: Path, other: Path, out: Path, sources: "Sources", threads: int | None) -> None:
+    """Put the mean of two detectors into `out`, its threshold fitted to the photos of dev."""
+    from twinset.cli_train import prepare
+
+    prepare(threads)
+    from twinset.detect.average import average_detectors
+    from twinset.detect.detector import load_config
+    from twinset.detect.operating import set_threshold
+    from twinset.detect.sources import street_photos
+    from twinset.models import model_taxonomy
+
+    average_detectors(run, other, out)
+    taxonomy = model_taxonomy(out, load_config(out / "detector.json"))
+    set_threshold(out, street_photos(sources, taxonomy, report_problems)[1], taxonomy)
 
 
 def _offer_int8(run: Path, out: Path, voc: Path, as_json: bool, threads: int | None) -> None:
