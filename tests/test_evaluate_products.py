@@ -68,7 +68,7 @@ def test_packshots_are_right_where_the_best_detection_has_the_feeds_category(pac
 def test_the_best_detection_is_held_against_boxes_drawn_by_hand(packshot_feed):
     def drawn(name: str, label: str, box: tuple[float, float, float, float]) -> LabelledImage:
         boxes = np.array([box], np.float32)
-        return LabelledImage(Path(name), 96, 128, boxes, (label,), np.zeros(1, bool), "coco")
+        return LabelledImage(packshot_feed.path.parent / name, 96, 128, boxes, (label,), np.zeros(1, bool), "coco")
 
     (found, *_) = FakeModels().detect_batch([read_image(packshot_feed.path.parent / "10.png")], 0.05)
     x1, y1, x2, y2 = (float(side) for side in found.boxes[0])
@@ -77,6 +77,7 @@ def test_the_best_detection_is_held_against_boxes_drawn_by_hand(packshot_feed):
         drawn("20.png", "bag", (0, 0, 4, 4)),
         drawn("40.png", "trousers", (x1, y1, x2, y2)),  # not what the feed sells
         drawn("99.png", "top", (x1, y1, x2, y2)),  # no product's
+        drawn("other/30.png", "skirt", (x1, y1, x2, y2)),  # of a picture that has but its name
     ]
     figures = evaluate_packshots(packshot_feed, FakeModels(), drawn=boxes)
     assert (figures.n_drawn, figures.box_right_drawn) == (2, 0.5)

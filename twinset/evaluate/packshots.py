@@ -66,15 +66,15 @@ def evaluate_packshots(
     """Return the figures on a feed's validation products (ids that end in 0) that have a category.
 
     With `all_products` every product counts: for a shop whose feed was never trained on. The best detection counts at
-    any score. `advance` is told of products done. `drawn` are boxes of some products' pictures, found by the pictures'
-    file names; those of the product's category are its own. Raises UsageError where there are no products.
+    any score. `advance` is told of products done. `drawn` are boxes of some products' pictures, by the
+    pictures' paths; those of the product's category are its own. Raises UsageError where there are no products.
     """
     products = [p for p in feed.products if p.category in finder.categories and (all_products or is_validation(p))]
     if not products:
         raise UsageError(f"{feed.path}: expected products with a category whose id ends in 0, found none")
     seen: list[_Seen] = []
     unread: list[str] = []
-    by_hand = {image.path.name: image for image in drawn}
+    by_hand = {image.path.resolve(): image for image in drawn}
     for part in read_shots(products, unread):
         found = finder.detect_batch([shot.image for shot in part], MIN_SCORE)
         for shot, detections in zip(part, found, strict=True):
@@ -109,9 +109,9 @@ def evaluate_packshots(
     )
 
 
-def _own_boxes(product: Product, drawn: Mapping[str, LabelledImage]) -> Boxes:
+def _own_boxes(product: Product, drawn: Mapping[Path, LabelledImage]) -> Boxes:
     """Return the (N, 4) boxes of the product's category that were drawn in its picture."""
-    image = drawn.get(Path(product.images[0]).name)
+    image = drawn.get(Path(product.images[0]).resolve())
     if image is None:
         return np.zeros((0, 4), np.float32)
     return image.boxes[
