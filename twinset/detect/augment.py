@@ -85,7 +85,8 @@ def _view(sample: Sample, size_wh: tuple[int, int], settings: AugmentSettings, r
     width, height = size_wh
     shown = np.flatnonzero(~_ignored(sample) & sample.street)
     if len(shown) and rng.random() < settings.close_up:
-        return _close_up(sample, sample.boxes[rng.choice(shown)], size_wh, settings, rng)
+        side = np.sqrt(box_area(sample.boxes[shown]))  # what fills a photo anyway is what close-ups are of
+        return _close_up(sample, sample.boxes[rng.choice(shown, p=side / side.sum())], size_wh, settings, rng)
     source_h, source_w = sample.pixels.shape[:2]
     served = np.sqrt(width * height / (source_w * source_h))  # canvas pixels per source pixel, as serving has it
     centre = None
