@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from twinset.describe.fit import NOTHING, Embedded, fit_labels, rank_within, trained_heads
+from twinset.describe.embedded import NOTHING, Embedded
+from twinset.describe.fit import fit_labels, trained_heads
 from twinset.describe.labels import (
     AttributeHead,
     AttributeValue,
@@ -17,6 +18,7 @@ from twinset.describe.labels import (
     save_labels,
 )
 from twinset.describe.network import Tasks
+from twinset.describe.rank_labels import rank_nearest, with_category
 from twinset.describe.samples import ItemSample, Vocabulary
 from twinset.errors import ModelError
 from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits
@@ -106,6 +108,16 @@ def test_products_whose_feed_contradicts_the_picture_move_back(labels):
     assert [one.product_id for one in ranked] == ["tee", "blue tee", "shirt"]
     as_before = rank_hits(hits, reading, LabelWeights(), labels.calibration, "top")
     assert [one.product_id for one in as_before] == ["shirt", "blue tee", "tee"]
+
+
+def test_products_of_another_category_move_back_where_all_are_searched(labels):
+    reading = replace(labels.read(unit(0, 2)), categories={"top": -0.1, "bag": -4.0})
+    hits = [replace(hit("bag", 0.95), category="bag"), hit("tee", 0.94), replace(hit("watch", 0.9), category=None)]
+    weights = LabelWeights(category=2.0)
+    everywhere = rank_hits(hits, reading, weights, labels.calibration, None)
+    assert [one.product_id for one in everywhere] == ["tee", "watch", "bag"]
+    within = rank_hits(hits, reading, weights, labels.calibration, "top")
+    assert [one.product_id for one in within] == ["bag", "tee", "watch"]
 
 
 def test_what_a_feed_leaves_out_counts_as_chance_would(labels):
@@ -216,7 +228,7 @@ def test_what_embeddings_say_is_learned(fitted):
 
 def test_good_first_hits_mostly_score_a_half_or_more(fitted):
     labels, figures, train, dev = fitted
-    ranked = rank_within(labels, train, dev)
+    ranked = rank_nearest(labels, train, dev)
     nearest = ranked.order(labels.weights).min(1)
     scores = [closeness(float(distance), labels.calibration.half["top"]) for distance in nearest]
     assert np.mean(np.array(scores) >= labels.calibration.min_score) == pytest.approx(0.9, abs=0.03)
@@ -238,7 +250,7 @@ def test_scores_mean_the_same_of_street_photos_where_some_are_known():
         )[0]
 
     labels = fit(street)
-    nearest = rank_within(labels, train, street).order(labels.weights).min(1)
+    nearest = rank_nearest(labels, train, street).order(labels.weights).min(1)
     scores = [closeness(float(distance), labels.calibration.half["top"]) for distance in nearest]
     assert np.mean(np.array(scores) >= labels.calibration.min_score) == pytest.approx(0.9, abs=0.03)
     few = Embedded(near.samples[:5], near.embeddings[:5])
@@ -296,9 +308,25 @@ def moved_to_the_street(shown):
     return Embedded(shown.samples, rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
+def test_the_category_counts_as_far_as_it_brings_first_hits_of_the_right_one(labels):
+    rng = np.random.default_rng(0)
+    of = np.arange(200) % 2
+    samples = [ItemSample(PIXELS, (0, 0, 8, 8), None, 0, 0, 0, 0, int(i), (), f"p{n}", "") for n, i in enumerate(of)]
+    rows = rng.normal(size=(200, 256)).astype(np.float32)
+    rows[np.arange(200), 60 + of] += 4  # a quarter of an embedding's length
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    gallery, queries = Embedded(samples[:150], rows[:150]), Embedded(samples[150:], rows[150:])
+    knowing = replace(labels, category=head(("top", "bag"), 60, 61, scale=20.0))
+    weights, figures = with_category(knowing, LabelWeights(), gallery, [queries, NOTHING])
+    assert weights.category > 0 and figures["first_category"] > 0.9
+    blind = replace(labels, category=head(("top", "bag"), 70, 71, scale=0.0))
+    unmoved, before = with_category(blind, LabelWeights(), gallery, [queries])
+    assert unmoved == LabelWeights() and before["first_category"] < figures["first_category"]
+
+
 def test_learning_ranks_as_searching_does(fitted):
     labels, _, train, dev = fitted
-    ranked = rank_within(labels, train, dev)
+    ranked = rank_nearest(labels, train, dev)
     weights = LabelWeights(1.0, 0.5, 0.2)
     names, colours, words = ("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("Men", "Women")
     for query in range(3):

@@ -16,8 +16,8 @@ from twinset.data.drawn import draw_shop
 from twinset.data.feed import read_feed
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, make_view
 from twinset.describe.balance import RIGHT, Parts, choose_weights
+from twinset.describe.embedded import Embedded
 from twinset.describe.encoder import EncoderConfig, load_encoder
-from twinset.describe.fit import Embedded
 from twinset.describe.labels import load_labels
 from twinset.describe.network import DIMS, ServingEncoder
 from twinset.describe.samples import Vocabulary, catalogue_samples, gender_of, read_vocabulary

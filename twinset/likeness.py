@@ -1,7 +1,8 @@
 """Put what a store found in order: the visual distance, what the item's picture says of labels, and the score shown.
 
 The store brings the nearest products by their vectors. Here those whose feed contradicts the item's picture (another
-article type, colour or gender) are moved back, by weights learned on dev; then distances become scores that mean the
+article type, colour or gender, and another category where all are searched) are moved back, by weights learned on dev;
+then distances become scores that mean the
 same in every category: 1 for the same picture, 0.5 where a tenth of good first hits of dev's street photos are no
 closer.
 """
@@ -62,7 +63,7 @@ def rank_hits(
     Blocks of `CANDIDATES` are put in order each by itself; what comes after scores no more than what came before.
     """
     half = calibration.half.get(category or "", calibration.half_any)
-    judge = Contradiction(reading, weights)
+    judge = Contradiction(reading, weights, everywhere=category is None)
     ranked: list[Hit] = []
     most = 1.0
     k = len(hits) if k is None else min(k, len(hits))
@@ -84,10 +85,11 @@ def closeness(distance: float, half: float) -> float:
 class Contradiction:
     """How much products' feeds contradict an item's picture: 0 where they say what the picture most likely is.
 
-    What a feed doesn't say counts as much as a label drawn by the picture's own probabilities would.
+    What a feed doesn't say counts as much as a label drawn by the picture's own probabilities would. Categories count
+    where products of all of them are searched, `everywhere`; what belongs to none contradicts none.
     """
 
-    def __init__(self, reading: "Reading", weights: "LabelWeights") -> None:
+    def __init__(self, reading: "Reading", weights: "LabelWeights", everywhere: bool = False) -> None:
         types, unsaid = _costs(reading.article_types, weights.article_type, weights.most)
         meant: dict[str, float] = {}  # by the taxonomy's types: feeds have words of their own for them
         for word, cost in types.items():
@@ -96,11 +98,13 @@ class Contradiction:
         self._types = meant | types, unsaid
         self._colours = _costs(reading.colours, weights.colour, weights.most)
         self._genders = _costs(reading.genders, weights.gender, weights.most)
+        self._categories = _costs(reading.categories, weights.category if everywhere else 0.0, weights.most)
 
     def of(self, hit: Hit) -> float:
         """Return the nats, weighed, by which what a product's feed says is less likely than the likeliest."""
         product = hit.product
         (types, type_), (colours, colour), (genders, gender) = self._types, self._colours, self._genders
+        categories, category = self._categories
         total = 0.0
         if types and product.article_type:
             word = _folded(product.article_type)
@@ -108,7 +112,8 @@ class Contradiction:
         elif types:
             total = type_
         total += colours.get(_feed_colour(product.tags) or "", colour) if colours else 0.0
-        return total + (genders.get(_feed_gender(product.title) or "", gender) if genders else 0.0)
+        total += genders.get(_feed_gender(product.title) or "", gender) if genders else 0.0
+        return total + (categories.get(hit.category, category) if categories and hit.category else 0.0)
 
 
 def _costs(logs: Mapping[str, float], weight: float, most: float) -> tuple[dict[str, float], float]:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from twinset.backbone import denormals_as_zero
 from twinset.describe.augment import ViewSettings, make_view
-from twinset.describe.fit import Embedded, label_weights
+from twinset.describe.embedded import Embedded
 from twinset.describe.labels import Head, Labels
 from twinset.describe.network import DIMS, EncoderNet, join
+from twinset.describe.rank_labels import label_weights
 from twinset.describe.samples import ItemSample
 from twinset.types import Image
 

@@ -4,11 +4,10 @@ Runs after training, on the finished network: classifiers on the products it was
 (thresholds, weights, distances) on dev, every tenth product by a hash of its id.
 """
 
-import itertools
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,16 +15,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from twinset.describe.deep import train_deep_head
+from twinset.describe.embedded import NOTHING, Embedded, Floats
 from twinset.describe.labels import (
     AttributeHead,
     AttributeValue,
-    Calibration,
     DeepHead,
     Head,
     Labels,
-    LabelWeights,
 )
 from twinset.describe.network import DIMS, Tasks
+from twinset.describe.rank_labels import calibrate, label_weights, shop_hits, street_hits, with_category
 from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary
 from twinset.describe.words import Lexicon, default_lexicon
 from twinset.store.texts import word_stems
@@ -42,31 +41,6 @@ TEMPERATURES = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)  # what logits are multiplied with
 LINEAR = ("article_type", "colour", "gender")  # classifiers that say what words look like, too
 MIN_TAUGHT = 100  # samples a hidden layer is worth training on
 COLOUR_WEIGHTS = tuple(round(0.1 * i, 1) for i in range(9))  # what the pixels say always counts
-TYPE_COUNTS, COLOUR_COUNTS = (0.0, 0.3, 0.6, 1.0, 2.0, 4.0), (0.0, 0.2, 0.5, 1.0, 1.5, 2.5, 4.0)
-GENDER_COUNTS = (0.0, 0.1, 0.3, 0.6)
-CLOSE = 0.03  # in the sum of up to seven shares of right first hits: less is chance
-CANDIDATES = 100  # as likeness.py has it
-GOOD_KEPT = 0.9  # of good first hits, that score 0.5 or more
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
-    """Samples and their unit embeddings (N, 256)."""
-
-    samples: Sequence[ItemSample]
-    embeddings: Floats
-
-    def labels(self, name: str) -> NDArray[np.int64]:
-        return np.array([getattr(sample, name) for sample in self.samples], np.int64)
-
-    def known(self, name: str) -> tuple[Floats, NDArray[np.int64]]:
-        """Return the embeddings of the samples that have a label, and their labels."""
-        labels = self.labels(name)
-        return self.embeddings[labels != UNKNOWN], labels[labels != UNKNOWN]
-
-
-NOTHING = Embedded((), np.zeros((0, sum(DIMS)), np.float32))
 
 
 def fit_labels(
@@ -103,15 +77,23 @@ def fit_labels(
         right = [_share_right(deep.get(name) or heads[name], *part) for part in known]
         figures |= {f"{name}_right": right[0], f"{name}_right_in_street": right[1]}
     attributes = _attributes(train, dev, default_lexicon())
-    labels = Labels(heads["article_type"], heads["colour"], heads["gender"], trained["words"], attributes, deep=deep)
+    labels = Labels(
+        heads["article_type"],
+        heads["colour"],
+        heads["gender"],
+        trained["words"],
+        attributes,
+        category=heads["category"],
+        deep=deep,
+    )
     colour_weight, figures["first_colour_right"] = _colour_weight(labels, dev, measured)
     chosen, first_hits = label_weights(labels, train, dev, street_dev)
-    figures |= first_hits
-    good = _street_hits(labels, chosen, train, street_dev) if len(street_dev.samples) else {}
-    calibration = _calibration(_shop_hits(labels, chosen, train, (dev, moved)), good, vocabulary)
+    chosen, category_right = with_category(labels, chosen, train, [dev, street_dev])
+    figures |= first_hits | category_right
+    good = street_hits(labels, chosen, train, street_dev) if len(street_dev.samples) else {}
+    calibration = calibrate(shop_hits(labels, chosen, train, (dev, moved)), good, vocabulary)
     log.info("weights of labels %s, of colours by the network %s: %s", chosen, colour_weight, figures)
-    final = replace(labels, colour_weight=colour_weight, weights=chosen, calibration=calibration)
-    return replace(final, category=trained["category"]), figures
+    return replace(labels, colour_weight=colour_weight, weights=chosen, calibration=calibration), figures
 
 
 # --- classifiers ------------------------------------------------------------------------------------------------------
@@ -288,7 +270,7 @@ def _threshold(
     return None
 
 
-# --- colours, ranking, scores -----------------------------------------------------------------------------------------
+# --- colours ----------------------------------------------------------------------------------------------------------
 
 
 def _colour_weight(labels: Labels, dev: Embedded, measured: Sequence[Sequence[Colour]]) -> tuple[float, float]:
@@ -303,141 +285,3 @@ def _colour_weight(labels: Labels, dev: Embedded, measured: Sequence[Sequence[Co
         if share > best_right:
             best, best_right = weight, share
     return best, round(best_right, 4)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
-    """Queries' nearest products of their category: distances, and how unlikely their labels are for the query."""
-
-    distances: Floats  # (Q, K)
-    unlikely: tuple[Floats, Floats, Floats]  # of article type, colour, gender; (Q, K)
-    rows: NDArray[np.int64]  # (Q, K) of the gallery
-
-    def order(self, weights: LabelWeights) -> Floats:
-        """Return (Q, K) distances as ranking sees them."""
-        type_, colour, gender = self.unlikely
-        extra = weights.article_type * type_ + weights.colour * colour + weights.gender * gender
-        return np.asarray(self.distances * (1 + extra), np.float32)
-
-
-def rank_within(labels: Labels, gallery: Embedded, queries: Embedded, most: float = LabelWeights().most) -> Ranked:
-    """Return each query's `CANDIDATES` nearest products of its category, as `likeness.rank_hits` sees them."""
-    cosines = queries.embeddings @ gallery.embeddings.T
-    cosines -= 4.0 * (queries.labels("category")[:, None] != gallery.labels("category")[None])
-    k = min(CANDIDATES, len(gallery.samples))
-    rows = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-    distances = 1 - np.clip(np.take_along_axis(cosines, rows, 1), -3, 1)
-    unlikely = tuple(
-        _unlikely(labels.log_probabilities(name, queries.embeddings), gallery.labels(field)[rows], most)
-        for name, field in (("article_type", "article_type"), ("colour", "base_colour"), ("gender", "gender"))
-    )
-    return Ranked(distances.astype(np.float32), (unlikely[0], unlikely[1], unlikely[2]), rows)
-
-
-def _unlikely(logs: Floats, said: NDArray[np.int64], most: float) -> Floats:
-    """Return (Q, K) how many nats less likely what rows say is than the likeliest; for silence what is expected.
-
-    logs (Q, C): of the probabilities of the classes.
-    """
-    behind = np.minimum(logs.max(1, keepdims=True) - logs, most)  # (Q, C)
-    expected = (np.exp(logs) * behind).sum(1, keepdims=True)
-    found = np.take_along_axis(behind, np.maximum(said, 0), 1)
-    return np.asarray(np.where(said == UNKNOWN, expected, found), np.float32)
-
-
-def label_weights(
-    labels: Labels, gallery: Embedded, queries: Embedded, street: Embedded = NOTHING
-) -> tuple[LabelWeights, dict[str, float]]:
-    """Return the weights with which the first hit is right most often, by article type, colour, both and gender.
-
-    `street` are items of street photos; of them, too, those count whose type or colour is known. They are fewer: of the
-    weights within `CLOSE` of the best, those that do best by the shop's own pictures.
-    """
-    if not len(queries.samples):
-        return LabelWeights(), {}
-    asked = {"": (queries, rank_within(labels, gallery, queries))}
-    if len(street.samples):
-        asked["_in_street"] = street, rank_within(labels, gallery, street)
-    trials = []
-    for counts in itertools.product(TYPE_COUNTS, COLOUR_COUNTS, GENDER_COUNTS):
-        weights, trial = LabelWeights(*counts), dict[str, float]()
-        for where, (part, ranked) in asked.items():
-            first, _ = _first(ranked, weights)
-            trial |= {f"{name}{where}": share for name, share in _right(gallery, first, part).items()}
-        trials.append((weights, trial))
-    unweighted = {f"{name}_unweighted": share for name, share in trials[0][1].items()}
-    enough = max(sum(trial.values()) for _, trial in trials) - CLOSE
-    close = [trial for trial in trials if sum(trial[1].values()) >= enough]
-    best, figures = max(close, key=lambda one: sum(v for name, v in one[1].items() if not name.endswith("_in_street")))
-    return best, unweighted | figures
-
-
-def _right(gallery: Embedded, first: NDArray[np.int64], queries: Embedded) -> dict[str, float]:
-    """Return how often first hits share what is known of their queries, of those whose category the gallery has."""
-    shares, met = {}, gallery.labels("category")[first] == queries.labels("category")
-    same: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]] = {}
-    for name in ("article_type", "base_colour", "gender"):
-        own, others = queries.labels(name), gallery.labels(name)[first]
-        same[name] = own == others, met & (own != UNKNOWN) & (others != UNKNOWN)
-    for name, field in (("type", "article_type"), ("colour", "base_colour"), ("gender", "gender")):
-        right, known = same[field]
-        if known.any():
-            shares[f"first_{name}"] = round(float(right[known].mean()), 4)
-    (types, typed), (colours, coloured) = same["article_type"], same["base_colour"]
-    if (typed & coloured).any():
-        shares["first_both"] = round(float((types & colours)[typed & coloured].mean()), 4)
-    return shares
-
-
-def _shop_hits(
-    labels: Labels, weights: LabelWeights, gallery: Embedded, parts: Sequence[Embedded]
-) -> dict[int, list[float]]:
-    """Return by category how far first hits of the query's own article type are, as ranking sees it."""
-    good: dict[int, list[float]] = {}
-    types = gallery.labels("article_type")
-    for queries in (part for part in parts if len(part.samples)):
-        first, nearest = _first(rank_within(labels, gallery, queries), weights)
-        for sample, row, distance in zip(queries.samples, first, nearest, strict=True):
-            if types[row] == sample.article_type:
-                good.setdefault(sample.category, []).append(float(distance))
-    return good
-
-
-def _street_hits(labels: Labels, weights: LabelWeights, gallery: Embedded, queries: Embedded) -> dict[int, list[float]]:
-    """Return the same for items of street photos, good where the nearest of all products is of the item's category."""
-    good: dict[int, list[float]] = {}
-    categories = gallery.labels("category")
-    overall = (queries.embeddings @ gallery.embeddings.T).argmax(1)
-    _, nearest = _first(rank_within(labels, gallery, queries), weights)
-    for sample, row, distance in zip(queries.samples, overall, nearest, strict=True):
-        if categories[row] == sample.category:
-            good.setdefault(sample.category, []).append(float(distance))
-    return good
-
-
-def _first(ranked: Ranked, weights: LabelWeights) -> tuple[NDArray[np.int64], Floats]:
-    """Return (Q,) the rows of first hits and their distances as ranking sees them."""
-    order = ranked.order(weights)
-    place = order.argmin(1)[:, None]
-    return np.take_along_axis(ranked.rows, place, 1)[:, 0], np.take_along_axis(order, place, 1)[:, 0]
-
-
-def _calibration(
-    shop: Mapping[int, Sequence[float]], street: Mapping[int, Sequence[float]], vocabulary: Vocabulary
-) -> Calibration:
-    """Return the distances that `GOOD_KEPT` of good first hits don't exceed, by category.
-
-    Shoppers send street photos, which are farther from a shop's pictures than these from each other: a category that
-    has enough of them takes its distance from them, the others from shop views and made street views.
-    """
-    taken = {**shop, **{category: hits for category, hits in street.items() if len(hits) >= MIN_TOLD}}
-    many = sum(map(len, street.values())) >= MIN_TOLD
-    every = [distance for hits in (street if many else shop).values() for distance in hits]
-    if not every:
-        return Calibration()
-    half = {
-        vocabulary.categories[category]: round(float(np.quantile(hits, GOOD_KEPT)), 5)
-        for category, hits in sorted(taken.items())
-        if category != UNKNOWN and len(hits) >= MIN_TOLD
-    }
-    return Calibration(half, round(float(np.quantile(every, GOOD_KEPT)), 5), 0.5)

@@ -87,6 +87,7 @@ class LabelWeights:
     colour: float = 0.0
     gender: float = 0.0
     most: float = 6.0  # a label's unlikeliness counts no more than this, in nats
+    category: float = 0.0  # in searches over all categories; the others keep to their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Reading:
     article_types: Mapping[str, float]  # the feed's word, folded
     colours: Mapping[str, float]
     genders: Mapping[str, float]
+    categories: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,14 +141,16 @@ class Labels:
 
     def read(self, embedding: NDArray[np.float32]) -> Reading:
         """Return what an embedding says."""
+        asked = {
+            "article_type": _folded(self.article_type.names),
+            "colour": self.colour.names,
+            "gender": self.gender.names,
+            "category": self.category.names if self.category else (),
+        }
         return Reading(
             *(
-                dict(zip(names, self.log_probabilities(name, embedding).tolist(), strict=True))
-                for name, names in (
-                    ("article_type", _folded(self.article_type.names)),
-                    ("colour", self.colour.names),
-                    ("gender", self.gender.names),
-                )
+                dict(zip(names, self.log_probabilities(name, embedding).tolist(), strict=True)) if names else {}
+                for name, names in asked.items()
             )
         )
 

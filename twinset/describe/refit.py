@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from twinset.data.labelled import is_dev
 from twinset.describe.augment import STREET_VIEW, ViewSettings, make_view
 from twinset.describe.balance import STILL, Parts, choose_weights
+from twinset.describe.embedded import NOTHING, Embedded
 from twinset.describe.encoder import BATCH, Encoder, EncoderConfig, load_encoder
-from twinset.describe.fit import NOTHING, Embedded, fit_labels
+from twinset.describe.fit import fit_labels
 from twinset.describe.labels import FILE, Head, Labels, load_labels, save_labels
 from twinset.describe.network import DIMS
 from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary

@@ -21,8 +21,9 @@ from twinset.backbone import denormals_as_zero, load_imagenet
 from twinset.data.labelled import is_dev
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, make_view
 from twinset.describe.balance import STILL, choose_weights, embed_parts
+from twinset.describe.embedded import Embedded
 from twinset.describe.encoder import Encoder, EncoderConfig, load_encoder
-from twinset.describe.fit import Embedded, fit_labels, trained_heads
+from twinset.describe.fit import fit_labels, trained_heads
 from twinset.describe.labels import FILE as LABELS
 from twinset.describe.labels import save_labels
 from twinset.describe.network import EncoderNet, ServingEncoder, Tasks, join
