@@ -69,6 +69,16 @@ def test_an_embedding_says_types_colours_and_genders(labels):
     assert sum(np.exp(list(reading.genders.values()))) == pytest.approx(1)
 
 
+def test_place_and_looks_together_say_the_category(labels):
+    knowing = replace(labels, category=head(("top", "outerwear", "dress"), 60, 61, 62, scale=2.0))
+    looks_like_outerwear = unit(61)
+    assert knowing.category_of(looks_like_outerwear, "top", {"top": 0.5, "outerwear": 0.4}) == "outerwear"
+    assert knowing.category_of(looks_like_outerwear, "top", {"top": 0.9, "outerwear": 0.1}) == "top"
+    assert knowing.category_of(looks_like_outerwear, "top", {"top": 0.5}) == "top"  # nothing else was seen there
+    assert knowing.category_of(looks_like_outerwear, "bag", {"bag": 0.1}) == "bag"  # the classifier knows no bags
+    assert labels.category_of(looks_like_outerwear, "top", {"top": 0.1, "outerwear": 0.9}) == "top"
+
+
 def test_attributes_are_told_where_they_are_sure(labels):
     assert labels.tell(unit(8)) == {"pattern": "striped"}
     assert labels.tell(unit(0)) == {}

@@ -12,15 +12,17 @@ from fakes import PAINT, FakeModels, draw_item, draw_photo, draw_product, draw_s
 
 from twinset.answers import detect_json, hit_json, index_json, search_json, similar_json
 from twinset.data.feed import FailedRow
+from twinset.describe.labels import Head, Labels
 from twinset.errors import DataError, FilterError, NotFound, StoreError, UsageError
 from twinset.images import Photo
 from twinset.indexing import IndexReport, index_feed
+from twinset.naming import name_item, one_for_each_garment, seen_at
 from twinset.recommend import similar_products
-from twinset.search import detect_image, one_for_each_garment, search_image
+from twinset.search import detect_image, search_image
 from twinset.search_page import write_search_page
 from twinset.shop import Shop
 from twinset.store import open_store
-from twinset.types import Colour, FoundItem, Hit, Product
+from twinset.types import Colour, Detections, FoundItem, Hit, Product
 
 STREET = draw_street()
 TOP_BOX, TROUSERS_BOX = (40, 20, 88, 84), (40, 100, 88, 190)
@@ -93,6 +95,29 @@ def test_a_garment_found_twice_is_one_item(models):
     names = ["skirt", "shorts", "bag", "dress", "bag"]  # nothing is worn instead of a bag; the dress lies elsewhere
     assert one_for_each_garment(boxes, names, models) == [0, 2, 3]
     assert one_for_each_garment(boxes[:0], [], models) == []
+
+
+def test_what_else_is_seen_in_a_place_has_the_best_score_of_each_category(models):
+    boxes = np.array([[0, 0, 50, 100], [0, 2, 50, 100], [1, 0, 50, 100], [0, 0, 50, 40]], np.float32)
+    labels = np.array([models.categories.index(name) for name in ("skirt", "dress", "dress", "top")])
+    found = Detections(boxes, np.array([0.8, 0.6, 0.5, 0.4], np.float32), labels)
+    assert seen_at(boxes[0], found, models) == pytest.approx({"skirt": 0.8, "dress": 0.6})
+    assert seen_at((200, 0, 210, 9), found, models) == {}
+
+
+def test_an_item_takes_the_category_that_place_and_looks_say(models):
+    def says(*names, weights=None):
+        zeros = np.zeros((len(names), 256), np.float32)
+        return Head(names, zeros if weights is None else weights, np.zeros(len(names), np.float32))
+
+    embedding = np.eye(256, dtype=np.float32)[7]
+    looks = says("top", "outerwear", weights=np.stack([0 * embedding, 3 * embedding]))
+    knowing = FakeModels()
+    knowing.labels = Labels(says("Tshirts"), says("red"), says("men"), says("tee"), category=looks)
+    faint, own = 0.5 * knowing.min_score, knowing.min_score + 0.01
+    assert name_item("top", {"top": own, "outerwear": faint}, embedding, knowing) == "outerwear"
+    assert name_item("top", {"top": own}, embedding, knowing) == "top"
+    assert name_item("top", {"top": own, "outerwear": faint}, embedding, models) == "top"  # without labels
 
 
 # --- searching --------------------------------------------------------------------------------------------------------

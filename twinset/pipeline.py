@@ -19,6 +19,7 @@ from twinset.data.background import item_box
 from twinset.errors import DataError
 from twinset.fetch import fetch_all
 from twinset.images import decode_image, read_image_bytes
+from twinset.naming import name_item, seen_at
 from twinset.runtime import cpu_threads
 from twinset.store import Entry
 from twinset.types import Box, Detections, Image, Item, Product
@@ -109,10 +110,12 @@ def describe_products(
     ]
     crops = [np.array([box], np.float32) for _, _, box in places]
     items = []
-    for product, place, (described,) in zip(products, places, models.describe_batch(images, crops), strict=True):
+    for i, (product, place, (described,)) in enumerate(
+        zip(products, places, models.describe_batch(images, crops), strict=True)
+    ):
         category, score, box = place
-        if models.labels and category and not product.category_given:
-            category = models.labels.category_of(described.embedding, category)
+        if category and not product.category_given:
+            category = name_item(category, seen_at(box, found[i], models), described.embedding, models)
         looks = described.embedding, described.colours, described.attributes
         items.append(Item(category, score, box, *looks, models.version))
     return items

@@ -1,7 +1,7 @@
 """Search a store with a photo: find its items, describe them, take the nearest products of each one's category."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from twinset.errors import UsageError
 from twinset.hits import Page, Wanted, find_pages
 from twinset.images import Photo
 from twinset.likeness import CANDIDATES, explain_hit, search_alike
+from twinset.naming import FAINT_SCORE, name_item, one_for_each_garment, seen_at
 from twinset.stages import stage
 from twinset.types import Box, Detections, FoundItem, Hit, Image
 from twinset.word_search import refined, refined_filter, reordered
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from twinset.store import Filter, Store
 
 SAME_ITEM_IOU = 0.5  # a shopper's crop that overlaps a detection this much shows what was detected
-RIVAL_IOU = 0.8  # two detections of categories that are worn instead of each other are one garment from this overlap on
 
 
 def detect_image(image: Image | Photo, models: "Models", min_score: float | None = None) -> list[FoundItem]:
@@ -74,11 +74,11 @@ def search_image(
         raise _usage("whole", "no box and no category beside it", "box" if box is not None else "category")
     if whole:
         height, width = photo.pixels.shape[:2]
-        found = _found_in_box(photo.pixels, models, (0.0, 0.0, float(width), float(height)), None, None)
+        found = _found_in_box(photo.pixels, models, (0.0, 0.0, float(width), float(height)), None, None, {})
     elif box is not None:
         box = photo.to_pixels(check_box(box, photo))
-        named, score = _overlapping(_detect(photo.pixels, models), models, box, category)
-        found = _found_in_box(photo.pixels, models, box, named, score, corrected=category is None)
+        named, score, seen = _overlapping(_detect(photo.pixels, models, FAINT_SCORE), models, box, category)
+        found = _found_in_box(photo.pixels, models, box, named, score, seen)
     else:
         found = [pair for pair in _items(photo.pixels, models) if category is None or pair[0].category == category]
     if not found:
@@ -149,13 +149,16 @@ def _items(
 
     Without it an item's description may correct its category, and a garment found twice is one item.
     """
-    detections = _detect(image, models, min_score)
-    described = _describe(image, models, detections.boxes)
-    names = [models.categories[label] for label in detections.labels]
-    kept = list(range(len(names)))
+    detections = _detect(image, models, FAINT_SCORE if min_score is None else min_score)
+    count = len(detections.scores) if min_score is not None else int((detections.scores >= models.min_score).sum())
+    described = _describe(image, models, detections.boxes[:count])
+    names = [models.categories[label] for label in detections.labels[:count]]
+    kept = list(range(count))
     if min_score is None:
-        names = [_category(name, entry, models) for name, entry in zip(names, described, strict=True)]
-        kept = one_for_each_garment(detections.boxes, names, models)
+        seen = [seen_at(box, detections, models) for box in detections.boxes[:count]]
+        embeddings = [entry.embedding for entry in described]
+        names = [name_item(*one, models) for one in zip(names, seen, embeddings, strict=True)]
+        kept = one_for_each_garment(detections.boxes[:count], names, models)
     found = []
     for i in kept:
         score, box, entry = float(detections.scores[i]), _box(detections.boxes[i]), described[i]
@@ -164,51 +167,38 @@ def _items(
     return found
 
 
-def _category(found: str, described: "Described", models: "Models") -> str:
-    return models.labels.category_of(described.embedding, found) if models.labels else found
-
-
-def one_for_each_garment(boxes: NDArray[np.float32], names: Sequence[str], models: "Models") -> list[int]:
-    """Return the numbers of the (N, 4) boxes, best first, that no better one shows already.
-
-    A box does so that lies on it and is of its category, or of one worn instead of it: a skirt that is also shorts.
-    """
-    apart = {category.name: category.apart for category in models.taxonomy.categories}
-    overlaps = box_iou(boxes, boxes) >= RIVAL_IOU
-    kept: list[int] = []
-    for i, name in enumerate(names):
-        rivals = (names[j] for j in kept if overlaps[i, j])
-        if not any(name == rival or name in apart[rival] or rival in apart[name] for rival in rivals):
-            kept.append(i)
-    return kept
-
-
 def _describe(image: Image, models: "Models", boxes: NDArray[np.float32]) -> "list[Described]":
     with stage("describe"):
         return models.describe(image, boxes)
 
 
 def _found_in_box(
-    image: Image, models: "Models", box: Box, category: str | None, score: float | None, corrected: bool = False
+    image: Image, models: "Models", box: Box, category: str | None, score: float | None, seen: Mapping[str, float]
 ) -> list[tuple[FoundItem, NDArray[np.float32]]]:
+    """Return the item in a box; `seen` are scores by category in its place, empty where its category stands."""
     described = _describe(image, models, np.array([box], np.float32))[0]
-    if corrected and category is not None:
-        category = _category(category, described, models)
+    if seen and category is not None:
+        category = name_item(category, seen, described.embedding, models)
     item = FoundItem(category, score, box, described.colours, (), attributes=described.attributes)
     return [(item, described.embedding)]
 
 
 def _overlapping(
     detections: Detections, models: "Models", box: Box, category: str | None
-) -> tuple[str | None, float | None]:
-    """Return the category and the score of the detection a box shows; the category asked for stands in any case."""
+) -> tuple[str | None, float | None, Mapping[str, float]]:
+    """Return the category and the score of the detection a box shows, and what else is seen there.
+
+    The category asked for stands in any case.
+    """
     if category is not None:
         detections = _of_category(detections, models, category)
-    overlaps = box_iou(np.array([box], np.float32), detections.boxes)[0]
+    count = int((detections.scores >= models.min_score).sum())
+    overlaps = box_iou(np.array([box], np.float32), detections.boxes[:count])[0]
     if not len(overlaps) or overlaps.max() < SAME_ITEM_IOU:
-        return category, None
+        return category, None, {}
     best = int(overlaps.argmax())
-    return models.categories[detections.labels[best]], float(detections.scores[best])
+    seen = {} if category is not None else seen_at(detections.boxes[best], detections, models)
+    return models.categories[detections.labels[best]], float(detections.scores[best]), seen
 
 
 def _of_category(detections: Detections, models: "Models", category: str) -> Detections:
