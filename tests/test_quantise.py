@@ -77,3 +77,18 @@ def test_a_trainings_detector_becomes_a_model(tmp_path: Path):
     assert alone.exit_code == 2 and "--int8: expected --voc beside it" in alone.stderr
     unfitted = CliRunner().invoke(cli, [*words, "--average", str(run)])
     assert unfitted.exit_code == 2 and "--average: expected --voc, --ccp or both beside it" in unfitted.stderr
+
+
+def test_a_detector_of_other_categories_is_refused_before_anything_is_written(tmp_path: Path):
+    for name, categories in (("run", '["top"]'), ("other", '["bag"]')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "detector.onnx").touch()
+        (tmp_path / name / "detector.json").write_text(
+            f'{{"categories": {categories}, "input_area": 4096, "min_score": 0.3, "iou_threshold": 0.6}}'
+        )
+    words = ["export", "detector", str(tmp_path / "run"), "--average", str(tmp_path / "other"), "--voc", str(tmp_path)]
+
+    refused = CliRunner().invoke(cli, [*words, "--out", str(tmp_path / "out")])
+
+    assert refused.exit_code == 2 and "expected a detector of top, found one of bag" in refused.stderr
+    assert not (tmp_path / "out").exists()

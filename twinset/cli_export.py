@@ -142,17 +142,24 @@ def export_detector_command(
         raise UsageError(f"--out: expected a folder of its own, found {out}", field="out")
     if int8 and voc is None:
         raise UsageError("--int8: expected --voc beside it to calibrate and measure on, found none", field="voc")
+    if average:
+        from twinset.cli_train import prepare
+
+        prepare(threads)
+        from twinset.detect.average import average_detectors
+
+        average_detectors(detector, find_detector(average), out)  # before anything is written: it may refuse
     out.mkdir(parents=True, exist_ok=True)
     of_encoder = ((folder, name) for name in ("encoder.onnx", "encoder.json", "labels.json", "looks.json"))
-    of_detector = ((detector, name) for name in ("detector.onnx", "detector.json", "taxonomy.toml"))
+    own = ("taxonomy.toml",) if average else ("detector.onnx", "detector.json", "taxonomy.toml")
+    of_detector = ((detector, name) for name in own)
     for source, name in (*of_encoder, *of_detector):
         if (source / name).exists():  # not every model has all
             shutil.copyfile(source / name, out / name)
     if average:
         from twinset.detect.sources import Sources
 
-        dev_of = Sources(voc, ccp, corrections=tuple(corrections))
-        _average(detector, find_detector(average), out, dev_of, threads)
+        _fit_threshold(out, Sources(voc, ccp, corrections=tuple(corrections)))
     if int8 and voc:
         _offer_int8(run, out, voc, as_json, threads)
     elif as_json:
@@ -199,18 +206,13 @@ def export_tower_command(
         click.echo(f"{out}: {source.config.dim} numbers, within {worst:.1e} of torch")
 
 
-def _average(run: Path, other: Path, out: Path, sources: "Sources", threads: int | None) -> None:
-    """Put the mean of two detectors into `out`, its threshold fitted to the photos of dev."""
-    from twinset.cli_train import prepare
-
-    prepare(threads)
-    from twinset.detect.average import average_detectors
+def _fit_threshold(out: Path, sources: "Sources") -> None:
+    """Fit a model's threshold to the photos of dev."""
     from twinset.detect.detector import load_config
     from twinset.detect.operating import set_threshold
     from twinset.detect.sources import street_photos
     from twinset.models import model_taxonomy
 
-    average_detectors(run, other, out)
     taxonomy = model_taxonomy(out, load_config(out / "detector.json"))
     set_threshold(out, street_photos(sources, taxonomy, report_problems)[1], taxonomy)
 

@@ -24,8 +24,8 @@ from twinset.types import Colour
 
 FILE = "labels.json"
 MIN_SHARE = 0.08  # of an item's colours; what has less is not named
-# What a description says of the category, beside the log odds of the detector's scores. On dev's street photos and shots on
-# a model weights from 0.5 to 2 do about as well; shops' photos of other light want more of it.
+# What a description says of the category, beside the log odds of the detector's scores. On dev's street photos and its
+# shots on a model weights from 0.5 to 2 do about as well; shops' photos of other light want more of it.
 CATEGORY_WEIGHT, CATEGORY_LEAST = 1.5, -8.0  # of its log probabilities, and what these fall to at most
 UNSEEN_ODDS = 0.003  # of any category
 
