@@ -19,7 +19,7 @@ from twinset.data.background import item_box
 from twinset.errors import DataError
 from twinset.fetch import fetch_all
 from twinset.images import decode_image, read_image_bytes
-from twinset.naming import name_item, seen_at
+from twinset.naming import FAINT_SCORE, name_item, seen_at
 from twinset.runtime import cpu_threads
 from twinset.store import Entry
 from twinset.types import Box, Detections, Image, Item, Product
@@ -103,7 +103,7 @@ def describe_products(
     decides on it too, by score times root of area, and the description may correct it.
     """
     asked = [i for i, product in enumerate(products) if _needs_detector(product, boxes[i])]
-    found = dict(zip(asked, models.detect_batch([images[i] for i in asked], DETECT_MIN_SCORE), strict=True))
+    found = dict(zip(asked, models.detect_batch([images[i] for i in asked], FAINT_SCORE), strict=True))
     places = [
         _place(product, image, box, found.get(i), models)
         for i, (product, image, box) in enumerate(zip(products, images, boxes, strict=True))
@@ -134,7 +134,8 @@ def _place(
     if detections is not None:
         names = np.array([models.categories[label] for label in detections.labels], object)
         given = product.category_given
-        fit = names == product.category if given else detections.scores >= models.min_score
+        fit = detections.scores >= (DETECT_MIN_SCORE if given else models.min_score)
+        fit &= names == product.category if given else True
         worth = detections.scores * (1 if given else np.sqrt(box_area(detections.boxes)))
         if fit.any():
             best = int(np.where(fit, worth, -1).argmax())
