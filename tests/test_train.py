@@ -88,7 +88,7 @@ def test_the_mean_of_two_detectors_has_the_mean_of_their_weights(
     train_detector(dataclasses.replace(TINY, seed=1), samples, CATEGORIES, on, start_from=trained / "detector.onnx")
     mean.mkdir()
 
-    assert average_detectors(on, trained, mean) < 1e-3
+    assert average_detectors(on, [trained], mean) < 1e-3
 
     nets = [build_net(TINY, CATEGORIES, folder / "detector.onnx").state_dict() for folder in (trained, on, mean)]
     name = next(name for name in nets[0] if "head" in name and name.endswith("weight"))
@@ -102,7 +102,7 @@ def test_detectors_of_other_categories_have_no_mean(trained: Path, tmp_path: Pat
     DetectorConfig(("bag", "top")).save(tmp_path / "detector.json")
 
     with pytest.raises(UsageError, match="found one of bag, top"):
-        average_detectors(trained, tmp_path, tmp_path)
+        average_detectors(trained, [tmp_path], tmp_path)
 
 
 def test_exported_detector_finds_what_torch_finds_at_other_sizes(trained: Path) -> None:

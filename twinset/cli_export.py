@@ -104,7 +104,10 @@ def export_encoder_command(
 @click.option("--model", default="default", show_default=True, help="Whose encoder goes with it.")
 @click.option("--int8", is_flag=True, help="Try an int8 copy; it is taken only if faster here and within 0.5 mAP50.")
 @click.option(
-    "--average", metavar="MODEL", help="Take the mean of its weights and this model's, which RUN started from."
+    "--average",
+    multiple=True,
+    metavar="MODEL",
+    help="Take the mean of its weights and this model's, which RUN started from; may be given several times.",
 )
 @click.option(
     "--voc", type=FOLDER, help="Photos for --int8: ranges from train's, mAP50 on dev's; for --average, dev's."
@@ -119,7 +122,7 @@ def export_detector_command(
     out: Path,
     model: str,
     int8: bool,
-    average: str | None,
+    average: Sequence[str],
     voc: Path | None,
     ccp: Path | None,
     corrections: Sequence[str],
@@ -148,7 +151,9 @@ def export_detector_command(
         prepare(threads)
         from twinset.detect.average import average_detectors
 
-        average_detectors(detector, find_detector(average), out)  # before anything is written: it may refuse
+        average_detectors(
+            detector, [find_detector(other) for other in average], out
+        )  # before anything is written: it may refuse
     out.mkdir(parents=True, exist_ok=True)
     of_encoder = ((folder, name) for name in ("encoder.onnx", "encoder.json", "labels.json", "looks.json"))
     own = ("taxonomy.toml",) if average else ("detector.onnx", "detector.json", "taxonomy.toml")

@@ -25,9 +25,9 @@ COLOUR_WEIGHTS = (0.1, 0.2)
 SHADES_WEIGHTS = (0.2, 0.3, 0.35, 0.4, 0.45, 0.5)
 LOOK_WEIGHTS = (0.1, 0.15, 0.2, 0.3)
 LEAST_KIND = 0.1  # what the others leave it
-CLOSE = 0.06  # in the sum of six shares
+CLOSE = 0.02  # in the sum of six shares
 RIGHT = ("type", "colour", "both", "type_unweighted", "colour_unweighted", "both_unweighted")
-INSTANCE = 0.6  # share of street views that is to find its product: beyond it they say more of light than of shoppers
+INSTANCE = 0.7  # share of street views that is to find its product first: beyond, they say more of light than of shoppers
 STILL = ViewSettings(box=0, light=0, tint=0, bend=0, degrade=0)  # as it is indexed
 
 

@@ -1,4 +1,4 @@
-"""The mean of two detectors' weights: often better than either, where one was trained on from the other.
+"""The mean of detectors' weights: often better than any of them, where each was trained on from another.
 
 Wortsman et al., "Model soups", ICML 2022, arXiv 2203.05482, section 2.
 """
@@ -6,7 +6,10 @@ Wortsman et al., "Model soups", ICML 2022, arXiv 2203.05482, section 2.
 import copy
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from twinset.detect.build import build_net
 from twinset.detect.detector import load_config
@@ -15,24 +18,30 @@ from twinset.detect.train import TrainSettings
 from twinset.errors import UsageError
 
 
-def average_detectors(run: Path, other: Path, out: Path) -> float:
-    """Write the mean of two folders' detectors as `out`/detector.onnx and return its largest difference from torch.
+def average_detectors(run: Path, others: Sequence[Path], out: Path) -> float:
+    """Write the mean of folders' detectors as `out`/detector.onnx and return its largest difference from torch.
 
     The settings beside it are those of `run`; its threshold and exponents are to be fitted anew. Raises UsageError for
     detectors of other categories, DataError for networks of another build.
     """
-    config, others = load_config(run / "detector.json"), load_config(other / "detector.json")
-    if config.categories != others.categories:
-        raise UsageError(
-            f"--average: expected a detector of {', '.join(config.categories)}, found one of "
-            f"{', '.join(others.categories)} in {other}",
-            field="average",
-        )
+    config = load_config(run / "detector.json")
+    for other in others:
+        found = load_config(other / "detector.json").categories
+        if found != config.categories:
+            raise UsageError(
+                f"--average: expected a detector of {', '.join(config.categories)}, found one of "
+                f"{', '.join(found)} in {other}",
+                field="average",
+            )
     settings = _settings(run)
-    net, second = (build_net(settings, config.categories, folder / "detector.onnx") for folder in (run, other))
-    ours, theirs = net.state_dict(), second.state_dict()
-    mean = {name: (value + theirs[name]) / 2 for name, value in ours.items() if value.is_floating_point()}
-    net.load_state_dict(ours | mean)
+    nets = [build_net(settings, config.categories, folder / "detector.onnx") for folder in (run, *others)]
+    net, states = nets[0], [each.state_dict() for each in nets]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0)
+        for name, value in states[0].items()
+        if value.is_floating_point()
+    }
+    net.load_state_dict(states[0] | mean)
     worst = export_detector(copy.deepcopy(net).eval(), out / "detector.onnx")
     config.save(out / "detector.json")
     return worst
