@@ -27,7 +27,7 @@ LOOK_WEIGHTS = (0.1, 0.15, 0.2, 0.3)
 LEAST_KIND = 0.1  # what the others leave it
 CLOSE = 0.02  # in the sum of six shares
 RIGHT = ("type", "colour", "both", "type_unweighted", "colour_unweighted", "both_unweighted")
-INSTANCE = 0.7  # share of street views that is to find its product first: beyond, they say more of light than of shoppers
+INSTANCE = 0.7  # share of street views that is to find its product first: beyond, they say more of light than shoppers
 STILL = ViewSettings(box=0, light=0, tint=0, bend=0, degrade=0)  # as it is indexed
 
 
