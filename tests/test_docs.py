@@ -174,6 +174,8 @@ def test_the_figures_of_judgements_are_counted_from_them():
     )
     text = " ".join((ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8").split())
     assert [sentence for sentence in counted if sentence not in text] == []
+    colours = json.loads((ROOT / "docs" / "data" / "street-colours.json").read_text(encoding="utf-8"))["items"]
+    assert len(colours) == 50 and f"it is right for {sum(item['right'] for item in colours)}." in text
 
 
 def test_ci_runs_the_readmes_test_command():
