@@ -151,9 +151,8 @@ def export_detector_command(
         prepare(threads)
         from twinset.detect.average import average_detectors
 
-        average_detectors(
-            detector, [find_detector(other) for other in average], out
-        )  # before anything is written: it may refuse
+        others = [find_detector(other) for other in average]
+        average_detectors(detector, others, out)  # before anything else is written: it may refuse
     out.mkdir(parents=True, exist_ok=True)
     of_encoder = ((folder, name) for name in ("encoder.onnx", "encoder.json", "labels.json", "looks.json"))
     own = ("taxonomy.toml",) if average else ("detector.onnx", "detector.json", "taxonomy.toml")
