@@ -33,13 +33,15 @@ from twinset.describe.train import (
 from twinset.detect.augment import AugmentSettings, make_batch
 from twinset.detect.average import average_detectors
 from twinset.detect.build import build_net, take_over
-from twinset.detect.detector import DetectorConfig, load_config, load_detector, points_of
+from twinset.detect.detector import Detector, DetectorConfig, load_config, load_detector, points_of
 from twinset.detect.network import make_points
 from twinset.detect.samples import Sample, drawn_samples
 from twinset.detect.train import (
+    StartDetector,
     TrainSettings,
     canvas_wh,
     find_boxes,
+    find_worn,
     repeat_factors,
     torch_detector,
     train_detector,
@@ -222,22 +224,41 @@ def test_zoomed_out_views_show_the_photo_small(samples: list[Sample]) -> None:
     assert batch.valid.sum() == 8 * len(street.boxes)
 
 
-def test_worn_samples_get_the_box_of_the_class_they_are_known_to_show(samples: list[Sample]) -> None:
+def finding(reach: float) -> Detector:
+    """Return a detector that finds classes 2 and 5 at the last point, `reach` pixels to each side."""
+
     def run(pixels: np.ndarray) -> list[np.ndarray]:
         count = len(points_of((pixels.shape[2], pixels.shape[1])))
         scores = np.zeros((len(pixels), count, len(CATEGORIES)), np.float32)
         scores[:, -1, 2], scores[:, -1, 5] = 0.6, 0.9
-        return [np.full((len(pixels), count, 4), 40, np.float32), scores]
+        return [np.full((len(pixels), count, 4), reach, np.float32), scores]
 
+    return Detector(run, DetectorConfig(CATEGORIES, 64 * 96))
+
+
+def worn_sample(sample: Sample, wanted: int) -> Sample:
     none = np.zeros((0, 4), np.float32)
-    worn = dataclasses.replace(samples[0], boxes=none, labels=np.zeros(0, np.int64), wanted=2)
-    unseen = dataclasses.replace(worn, wanted=7)
-    from twinset.detect.detector import Detector
+    return dataclasses.replace(sample, boxes=none, labels=np.zeros(0, np.int64), wanted=wanted)
 
-    found = find_boxes([worn, unseen], Detector(run, DetectorConfig(CATEGORIES, 64 * 96)))
+
+def test_worn_samples_get_the_box_of_the_class_they_are_known_to_show(samples: list[Sample]) -> None:
+    found = find_boxes([worn_sample(samples[0], 2), worn_sample(samples[0], 7)], finding(40))
 
     assert [sample.labels.tolist() for sample in found] == [[2]]
     assert found[0].boxes.shape == (1, 4)
+
+
+def test_worn_boxes_are_found_by_the_detector_training_started_from_if_it_knew_the_class(
+    samples: list[Sample],
+) -> None:
+    both = [worn_sample(samples[0], 2), worn_sample(samples[0], 5)]
+    by_start, by_average = find_worn(both, finding(40), None), find_worn(both, finding(120), None)
+
+    found = find_worn(both, finding(120), StartDetector(finding(40), frozenset([2])))
+
+    boxes = {int(sample.labels[0]): sample.boxes[0].tolist() for sample in found}
+    assert boxes == {2: by_start[0].boxes[0].tolist(), 5: by_average[1].boxes[0].tolist()}
+    assert by_start[0].boxes[0].tolist() != by_average[0].boxes[0].tolist()
 
 
 def test_prefetch_yields_in_order_and_raises_what_the_maker_raised() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from twinset.backbone import WHEELS, denormals_as_zero
 from twinset.detect.augment import AugmentSettings, Batch, make_batch
 from twinset.detect.build import build_net
-from twinset.detect.detector import Detector, DetectorConfig
+from twinset.detect.detector import Detector, DetectorConfig, load_config
 from twinset.detect.export import ServingNet, export_detector
 from twinset.detect.losses import Losses, LossSettings, Targets, detection_loss
 from twinset.detect.network import DetectorNet, make_points
@@ -111,16 +111,17 @@ def train_detector(
     net = build_net(settings, categories, start_from)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net).eval()
+    config = DetectorConfig(categories, settings.height * settings.width)
+    start = _start_detector(average, config, start_from) if start_from else None
     optimizer = make_optimizer(net, "backbone.", settings)
     state = load_checkpoint(out / CHECKPOINT, net, average, optimizer)
     state = state or {"epoch": 0, "step": 0, "share": 0.0, "seconds": 0.0}
-    config = DetectorConfig(categories, settings.height * settings.width)
     (out / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2), encoding="utf-8")
     while state["epoch"] < settings.epochs and state["share"] < 1.0:
         began, epoch = time.monotonic(), state["epoch"]
         rng = np.random.default_rng((settings.seed, epoch))
         net.eval()
-        chosen = pools.choose(settings, rng, state["share"], torch_detector(average, config))
+        chosen = pools.choose(settings, rng, state["share"], torch_detector(average, config), start)
         net.train()
         size_wh = canvas_wh(settings, state["share"])
         points, strides = make_points(size_wh[1], size_wh[0])
@@ -198,6 +199,35 @@ def torch_detector(net: DetectorNet, config: DetectorConfig) -> Detector:
     return Detector(run, config)
 
 
+@dataclass(frozen=True, slots=True)
+class StartDetector:
+    """The detector a training starts from, and the classes it knew before."""
+
+    detector: Detector
+    known: frozenset[int]
+
+
+def find_worn(samples: Sequence[Sample], average: Detector, start: StartDetector | None) -> list[Sample]:
+    """Return `find_boxes` of the samples, by the detector that training started from for the classes it knew.
+
+    Found by the weights in training throughout, boxes come out a little shorter with every epoch that learns from
+    those before. `average` finds all else.
+    """
+    known = start.known if start else frozenset()
+    found = find_boxes([s for s in samples if s.wanted not in known], _smaller(average))
+    return found + (find_boxes([s for s in samples if s.wanted in known], _smaller(start.detector)) if start else [])
+
+
+def _smaller(detector: Detector) -> Detector:
+    return Detector(detector.run, dataclasses.replace(detector.config, input_area=FIND_AREA))
+
+
+def _start_detector(net: DetectorNet, config: DetectorConfig, file: Path) -> StartDetector:
+    before = load_config(file.with_suffix(".json")).categories
+    known = frozenset(i for i, name in enumerate(config.categories) if name in before)
+    return StartDetector(torch_detector(copy.deepcopy(net), config), known)
+
+
 def find_boxes(samples: Sequence[Sample], detector: Detector, batch: int = 16) -> list[Sample]:
     """Return the samples with the best box of the class each is known to show; those without one are left out."""
     found = []
@@ -228,7 +258,12 @@ class _Pools:
         self.mates = [*self.street, *self.packshots[: len(self.street) // 3]] or self.packshots
 
     def choose(
-        self, settings: TrainSettings, rng: np.random.Generator, share: float, detector: Detector
+        self,
+        settings: TrainSettings,
+        rng: np.random.Generator,
+        share: float,
+        average: Detector,
+        start: StartDetector | None,
     ) -> list[Sample]:
         times = repeat_factors(self.street, settings.repeat_below)
         whole = np.floor(times + rng.random(len(times))).astype(int).tolist()
@@ -237,8 +272,7 @@ class _Pools:
         chosen += _balanced(self.others, [0] * len(self.others), settings.others, rng)
         if share >= settings.worn_from and self.worn:
             picked = _balanced(self.worn, [s.wanted for s in self.worn], settings.worn, rng)
-            smaller = dataclasses.replace(detector.config, input_area=FIND_AREA)
-            chosen += find_boxes(picked, Detector(detector.run, smaller))
+            chosen += find_worn(picked, average, start)
         order = rng.permutation(len(chosen))
         return [chosen[int(i)] for i in order]
 
