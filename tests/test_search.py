@@ -12,10 +12,11 @@ from fakes import PAINT, FakeModels, draw_item, draw_photo, draw_product, draw_s
 
 from twinset.answers import detect_json, hit_json, index_json, search_json, similar_json
 from twinset.data.feed import FailedRow
-from twinset.describe.labels import Head, Labels
+from twinset.describe.labels import Head, Labels, LabelWeights
 from twinset.errors import DataError, FilterError, NotFound, StoreError, UsageError
 from twinset.images import Photo
 from twinset.indexing import IndexReport, index_feed
+from twinset.likeness import search_alike
 from twinset.naming import name_item, one_for_each_garment, seen_at
 from twinset.recommend import similar_products
 from twinset.search import detect_image, search_image
@@ -172,6 +173,42 @@ def test_a_box_is_cut_to_the_photo(models, store):
 def test_the_whole_photo_is_one_item_of_no_category(models, store):
     (item,) = search_image(STREET, models, store, whole=True, k=50)
     assert (item.category, item.score, item.box) == (None, None, (0, 0, 160, 200)) and len(item.hits) == 31
+
+
+def test_what_a_detector_sees_in_a_place_decides_which_categories_come_first_among_all(store):
+    def silent(*names):
+        return Head(names, np.zeros((len(names), 256), np.float32), np.zeros(len(names), np.float32))
+
+    heads = silent("Tshirts"), silent("red"), silent("men"), silent("tee")
+    labels = Labels(*heads, weights=LabelWeights(category=8.0), category=silent(*PAINT))
+    height, width = STREET.shape[:2]
+    (looks,) = FakeModels().describe(STREET, np.array([[0, 0, width, height]], np.float32))
+    by_looks, by_both = (
+        search_alike(looks.embedding[None], [None], store, labels, 12, seen=[seen])[0]
+        for seen in ({}, {"trousers": 0.5})
+    )
+    assert [hit.category for hit in by_looks[:6]] == ["shoes"] * 6
+    assert [hit.category for hit in by_both[:6]] == ["trousers"] * 6
+
+
+@pytest.mark.parametrize(
+    ("part", "where", "seen"),
+    [
+        pytest.param(STREET[96:194, 30:98], {"whole": True}, {"trousers": 0.824}, id="fills-the-photo"),
+        pytest.param(STREET, {"whole": True}, {}, id="fills-little-of-it"),
+        pytest.param(
+            draw_photo((draw_item("bag", 0, (10, 10)), (20, 20)), size_wh=PHOTO_SIZE),
+            {"box": (20, 20, 30, 30)},
+            {"bag": 0.1},
+            id="faintly-in-a-crop",
+        ),
+    ],
+)
+def test_searches_over_all_categories_are_told_what_is_seen_in_the_place(store, monkeypatch, part, where, seen):
+    asked = []
+    monkeypatch.setattr("twinset.search.search_alike", lambda *args: asked.append(args[-1]) or [[]])
+    (item,) = search_image(part, FakeModels(), store, **where)
+    assert item.category is None and asked == [[pytest.approx(seen, abs=1e-3)]]
 
 
 def test_filters_hold_for_every_hit(models, store):

@@ -261,6 +261,28 @@ def test_worn_boxes_are_found_by_the_detector_training_started_from_if_it_knew_t
     assert by_start[0].boxes[0].tolist() != by_average[0].boxes[0].tolist()
 
 
+@pytest.mark.parametrize(
+    ("network", "start", "found"),
+    [
+        ("detector", "defualt", "no detector.onnx"),
+        ("detector", "alone.onnx", "no alone.json"),
+        ("encoder", "gone.onnx", "no gone.onnx"),
+        ("encoder", ".", "no encoder.onnx"),
+    ],
+)
+def test_what_training_cannot_start_from_is_said_before_anything_is_read(
+    network: str, start: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "alone.onnx").touch()
+    (tmp_path / "products.csv").write_text("not a feed")
+
+    ran = CliRunner().invoke(cli, ["train", network, "--catalog", "products.csv", "--from", start, "--out", "run"])
+
+    assert ran.exit_code == 1 and ran.stderr.startswith(f"Error: --from {start}: expected")
+    assert found in ran.stderr and not (tmp_path / "run").exists()
+
+
 def test_prefetch_yields_in_order_and_raises_what_the_maker_raised() -> None:
     def items():
         yield 1

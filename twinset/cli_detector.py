@@ -82,16 +82,14 @@ def train_detector_command(
     from twinset.detect.sources import read_sources
     from twinset.detect.train import TrainSettings, train_detector
     from twinset.evaluate.detection import evaluate_on
-    from twinset.models import find_detector
+    from twinset.models import start_file
 
     sources = take_sources(given)
     settings = changed_settings(TrainSettings(), given | canvas(size), changes)
     taxonomy = chosen_taxonomy(level, taxonomy_file)
     categories = kept_categories(taxonomy, leave_out)
+    start = start_file(start_from, "detector") if start_from else None
     samples, dev = read_sources(sources, taxonomy, categories, settings.seed, report_problems)
-    start = None
-    if start_from:
-        start = Path(start_from) if start_from.endswith(".onnx") else find_detector(start_from) / "detector.onnx"
     evaluate = evaluate_on(dev, taxonomy) if dev else None
     weights = train_detector(settings, samples, categories, out, evaluate, start)
     if dev:

@@ -79,16 +79,14 @@ def train_encoder_command(
     from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import EncoderSettings, train_encoder
     from twinset.detect.sources import Sources
-    from twinset.models import model_folder
+    from twinset.models import model_folder, start_file
     from twinset.taxonomy import default_taxonomy
 
     settings = changed_settings(EncoderSettings(), given, changes)
+    start = start_file(start_from, "encoder") if start_from else None
     sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
     detector = model_folder(model)
     data = read_encoder_data(sources, detector, default_taxonomy(), settings.seed, report_problems, threads)
-    start = None
-    if start_from:
-        start = Path(start_from) if start_from.endswith(".onnx") else model_folder(start_from) / "encoder.onnx"
     street = data.street, data.scenes
     click.echo(train_encoder(settings, data.items, *street, data.vocabulary, out, data.street_dev, start))
 

@@ -34,9 +34,11 @@ def search_alike(
     k: int,
     filter: "Filter | None" = None,
     weights: "LabelWeights | None" = None,
+    seen: Sequence[Mapping[str, float]] | None = None,
 ) -> list[list[Hit]]:
     """Return for each of (N, 256) unit vectors its `k` best products, best first.
 
+    `seen` are a detector's scores by category in each one's place, for those that are searched over all categories.
     `weights` of labels take the place of the model's own. Without labels scores are cosines.
     """
     if labels is None:
@@ -44,8 +46,10 @@ def search_alike(
     many = -(-k // CANDIDATES) * CANDIDATES  # whole blocks, so that further pages change nothing of those before
     found = store.search(embeddings, many, categories, filter)
     return [
-        rank_hits(hits, labels.read(embedding), weights or labels.weights, labels.calibration, category, k)
-        for embedding, category, hits in zip(embeddings, categories, found, strict=True)
+        rank_hits(hits, labels.read(embedding, scores), weights or labels.weights, labels.calibration, category, k)
+        for embedding, category, hits, scores in zip(
+            embeddings, categories, found, seen or ({},) * len(found), strict=True
+        )
     ]
 
 

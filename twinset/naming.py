@@ -16,9 +16,9 @@ RIVAL_IOU = 0.8  # two detections of different categories are of one garment fro
 FAINT_SCORE = 0.01  # from which on detections say what else an item may be
 
 
-def seen_at(box: Boxes | Box, detections: Detections, models: "Models") -> dict[str, float]:
-    """Return by category the best score of the detections that lie on a box (4,)."""
-    on = box_iou(np.array([box], np.float32), detections.boxes)[0] >= RIVAL_IOU
+def seen_at(box: Boxes | Box, detections: Detections, models: "Models", overlap: float = RIVAL_IOU) -> dict[str, float]:
+    """Return by category the best score of the detections that lie on a box (4,), with this IoU or more."""
+    on = box_iou(np.array([box], np.float32), detections.boxes)[0] >= overlap
     scores: dict[str, float] = {}
     for label, score in zip(detections.labels[on], detections.scores[on], strict=True):  # best first
         scores.setdefault(models.categories[label], float(score))

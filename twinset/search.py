@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from twinset.store import Filter, Store
 
 SAME_ITEM_IOU = 0.5  # a shopper's crop that overlaps a detection this much shows what was detected
+WHOLE_IOU = 0.3  # what a detection that fills this much of a photo is called says what the whole photo is of
+
+
+class _Found(NamedTuple):
+    """An item on its way to hits."""
+
+    item: FoundItem
+    embedding: NDArray[np.float32]  # (256,)
+    seen: Mapping[str, float] = MappingProxyType({})  # scores by category in its place, if it is searched over all
 
 
 def detect_image(image: Image | Photo, models: "Models", min_score: float | None = None) -> list[FoundItem]:
@@ -34,7 +44,7 @@ def detect_image(image: Image | Photo, models: "Models", min_score: float | None
     photo = image if isinstance(image, Photo) else Photo.of(image)
     if min_score is not None and not 0 <= min_score <= 1:
         raise _usage("min_score", "a number from 0 to 1", str(min_score))
-    return [_in_photo(item, photo) for item, _ in _items(photo.pixels, models, min_score)]
+    return [_in_photo(one.item, photo) for one in _items(photo.pixels, models, min_score)]
 
 
 def search_image(
@@ -59,7 +69,8 @@ def search_image(
     """Return the items in a photo, best first, each with up to `k` products of its category most like it.
 
     `category` keeps items of one category. `box`, the shopper's own crop, gives exactly one item: of `category`, else
-    of the detection it overlaps, else of no category, and then all are searched, as they are for the `whole` photo.
+    of the detection it overlaps, else of no category, and then all are searched, as they are for the `whole` photo;
+    what the detector faintly sees in that place has a say in which categories come first.
     `where` are CONTRACT's filter strings. `shop` searches that shop alone, by its rules; None searches all, by the
     rules of the shop `default`. Hits score `min_score` or more; `offset` leaves out the first so many, which were shown
     before. `facets` are fields to count hits by, and `explain` asks how the search is answered. `rules` stand in the
@@ -72,36 +83,39 @@ def search_image(
     asked = read_words(words)
     if whole and (box is not None or category is not None):
         raise _usage("whole", "no box and no category beside it", "box" if box is not None else "category")
+    seen: Mapping[str, float]
     if whole:
         height, width = photo.pixels.shape[:2]
-        found = _found_in_box(photo.pixels, models, (0.0, 0.0, float(width), float(height)), None, None, {})
+        box = (0.0, 0.0, float(width), float(height))
+        seen = seen_at(box, _detect(photo.pixels, models, FAINT_SCORE), models, WHOLE_IOU)
+        found = [_found_in_box(photo.pixels, models, box, None, None, seen)]
     elif box is not None:
         box = photo.to_pixels(check_box(box, photo))
         named, score, seen = _overlapping(_detect(photo.pixels, models, FAINT_SCORE), models, box, category)
-        found = _found_in_box(photo.pixels, models, box, named, score, seen)
+        found = [_found_in_box(photo.pixels, models, box, named, score, seen)]
     else:
-        found = [pair for pair in _items(photo.pixels, models) if category is None or pair[0].category == category]
+        found = [one for one in _items(photo.pixels, models) if category is None or one.item.category == category]
     if not found:
         return []
     found = _of_words(found, asked)
-    embeddings = np.stack([refined(embedding, asked, models.labels) for _, embedding in found])
-    categories = [asked.category or item.category for item, _ in found]
+    embeddings = np.stack([refined(one.embedding, asked, models.labels) for one in found])
+    categories = [asked.category or one.item.category for one in found]
+    seen_in_place = [one.seen for one in found]
 
     def search(filter: "Filter", k: int) -> list[list[Hit]]:
         many = max(k, CANDIDATES) if words else k
-        hits = search_alike(embeddings, categories, store, models.labels, many, refined_filter(filter, asked), weights)
+        kept = refined_filter(filter, asked)
+        hits = search_alike(embeddings, categories, store, models.labels, many, kept, weights, seen_in_place)
         return [reordered(mine, asked)[:k] for mine in hits] if words else hits
 
     with stage("store"):
-        pages = find_pages(store, search, categories, wanted, [item.colours for item, _ in found])
-    return [_in_photo(_answered(item, page, models), photo) for (item, _), page in zip(found, pages, strict=True)]
+        pages = find_pages(store, search, categories, wanted, [one.item.colours for one in found])
+    return [_in_photo(_answered(one.item, page, models), photo) for one, page in zip(found, pages, strict=True)]
 
 
-def _of_words(
-    found: list[tuple[FoundItem, NDArray[np.float32]]], asked: Asked
-) -> list[tuple[FoundItem, NDArray[np.float32]]]:
+def _of_words(found: list[_Found], asked: Asked) -> list[_Found]:
     """Return the items of the category that words name, all of them where none is of it."""
-    named = [pair for pair in found if asked.category and pair[0].category == asked.category]
+    named = [one for one in found if asked.category and one.item.category == asked.category]
     return named or found
 
 
@@ -142,10 +156,8 @@ def _detect(image: Image, models: "Models", min_score: float | None = None) -> D
         return models.detect(image, min_score)
 
 
-def _items(
-    image: Image, models: "Models", min_score: float | None = None
-) -> list[tuple[FoundItem, NDArray[np.float32]]]:
-    """Return the items in a photo with their embeddings: with `min_score` as the detector alone finds them.
+def _items(image: Image, models: "Models", min_score: float | None = None) -> list[_Found]:
+    """Return the items in a photo: with `min_score` as the detector alone finds them.
 
     Without it an item's description may correct its category, and a garment found twice is one item.
     """
@@ -163,7 +175,7 @@ def _items(
     for i in kept:
         score, box, entry = float(detections.scores[i]), _box(detections.boxes[i]), described[i]
         item = FoundItem(names[i], score, box, entry.colours, (), attributes=entry.attributes)
-        found.append((item, entry.embedding))
+        found.append(_Found(item, entry.embedding))
     return found
 
 
@@ -174,13 +186,13 @@ def _describe(image: Image, models: "Models", boxes: NDArray[np.float32]) -> "li
 
 def _found_in_box(
     image: Image, models: "Models", box: Box, category: str | None, score: float | None, seen: Mapping[str, float]
-) -> list[tuple[FoundItem, NDArray[np.float32]]]:
+) -> _Found:
     """Return the item in a box; `seen` are scores by category in its place, empty where its category stands."""
     described = _describe(image, models, np.array([box], np.float32))[0]
     if seen and category is not None:
         category = name_item(category, seen, described.embedding, models)
     item = FoundItem(category, score, box, described.colours, (), attributes=described.attributes)
-    return [(item, described.embedding)]
+    return _Found(item, described.embedding, seen)
 
 
 def _overlapping(
@@ -195,7 +207,7 @@ def _overlapping(
     count = int((detections.scores >= models.min_score).sum())
     overlaps = box_iou(np.array([box], np.float32), detections.boxes[:count])[0]
     if not len(overlaps) or overlaps.max() < SAME_ITEM_IOU:
-        return category, None, {}
+        return category, None, seen_at(box, detections, models, SAME_ITEM_IOU) if category is None else {}
     best = int(overlaps.argmax())
     seen = {} if category is not None else seen_at(detections.boxes[best], detections, models)
     return models.categories[detections.labels[best]], float(detections.scores[best]), seen

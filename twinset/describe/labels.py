@@ -140,24 +140,29 @@ class Labels:
         """
         if self.category is None or found not in self.category.names:
             return found
-        scores = np.array([min(seen.get(name, 0.0), 0.999) for name in self.category.names])
-        looks = np.maximum(self.log_probabilities("category", embedding), CATEGORY_LEAST)
-        worth = np.log(scores / (1 - scores) + UNSEEN_ODDS) + CATEGORY_WEIGHT * looks
-        return self.category.names[int(worth.argmax())]
+        return self.category.names[int(self._seen_and_described(self.category, embedding, seen).argmax())]
 
-    def read(self, embedding: NDArray[np.float32]) -> Reading:
-        """Return what an embedding says."""
+    def _seen_and_described(
+        self, category: Head, embedding: NDArray[np.float32], seen: Mapping[str, float]
+    ) -> NDArray[np.float32]:
+        """Return (K,) logarithms of the categories' probabilities by both."""
+        scores = np.array([min(seen.get(name, 0.0), 0.999) for name in category.names], np.float32)
+        looks = np.maximum(self.log_probabilities("category", embedding), CATEGORY_LEAST)
+        return _log_softmax(np.log(scores / (1 - scores) + UNSEEN_ODDS) + CATEGORY_WEIGHT * looks)
+
+    def read(self, embedding: NDArray[np.float32], seen: Mapping[str, float] | None = None) -> Reading:
+        """Return what an embedding says; of categories, what it says together with a detector's scores of its place."""
         asked = {
             "article_type": _folded(self.article_type.names),
             "colour": self.colour.names,
             "gender": self.gender.names,
             "category": self.category.names if self.category else (),
         }
+        logs = {name: self.log_probabilities(name, embedding) for name, names in asked.items() if names}
+        if seen and self.category:
+            logs["category"] = self._seen_and_described(self.category, embedding, seen)
         return Reading(
-            *(
-                dict(zip(names, self.log_probabilities(name, embedding).tolist(), strict=True)) if names else {}
-                for name, names in asked.items()
-            )
+            *(dict(zip(names, logs[name].tolist(), strict=True)) if names else {} for name, names in asked.items())
         )
 
     def tell(self, embedding: NDArray[np.float32]) -> dict[str, str]:

@@ -60,12 +60,21 @@ class WordFigures:
 
 
 def ranked_rows(
-    described: Described, labels: Labels, queries: NDArray[np.int64], gallery: NDArray[np.int64], within: bool, k: int
+    described: Described,
+    labels: Labels,
+    queries: NDArray[np.int64],
+    gallery: NDArray[np.int64],
+    within: bool,
+    k: int,
+    seen: Sequence[Mapping[str, float]] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return (Q, K) gallery rows as the product ranks them, and the first hits' scores (Q,)."""
+    """Return (Q, K) gallery rows as the product ranks them, and the first hits' scores (Q,).
+
+    `seen` are a detector's scores by category in each query's place.
+    """
     categories = np.array([item.category or "" for item in described.items])
     rows, firsts = [], []
-    for query in queries.tolist():
+    for query, scores in zip(queries.tolist(), seen or ({},) * len(queries), strict=True):
         category = described.items[query].category if within else None
         similarity = described.matrix[gallery] @ described.matrix[query]
         if within:
@@ -74,7 +83,7 @@ def ranked_rows(
         inside = [int(i) for i in nearest if similarity[i] > -2]
         hits = [_hit(described, int(gallery[i]), float(similarity[i])) for i in inside]
         numbers = {_key(hit): int(gallery[i]) for hit, i in zip(hits, inside, strict=True)}
-        reading = labels.read(described.matrix[query])
+        reading = labels.read(described.matrix[query], scores)
         order = rank_hits(hits, reading, labels.weights, labels.calibration, category)
         rest = [int(gallery[i]) for i in nearest if similarity[i] <= -2]
         rows.append(([numbers[_key(hit)] for hit in order] + rest)[:k])

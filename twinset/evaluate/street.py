@@ -1,6 +1,6 @@
 """Whether street photos' items find products of their category among all of a shop's: as drawn, and as detected."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from twinset.evaluate.detection import MATCH_IOU
 from twinset.evaluate.likeness import Described, ranked_rows
 from twinset.images import read_image
 from twinset.models import Models
+from twinset.naming import FAINT_SCORE, seen_at
+from twinset.search import SAME_ITEM_IOU
 from twinset.types import Item, Product
 
 
@@ -40,18 +42,23 @@ def evaluate_street(
     drawn: list[NDArray[np.float32]] = []
     of: list[int] = []  # the item that a detection shows
     found: list[NDArray[np.float32]] = []
+    seen_drawn, seen_found = list[Mapping[str, float]](), list[Mapping[str, float]]()
     for image in images:
         kept = [i for i, crowd in enumerate(image.crowd) if not crowd]
         pixels, boxes = read_image(image.path), image.boxes[kept]
-        detections = models.detect(pixels)
-        match = _matched(detections.boxes, boxes)
+        faint = models.detect(pixels, FAINT_SCORE)
+        count = int((faint.scores >= models.min_score).sum())
+        match = _matched(faint.boxes[:count], boxes)
+        detected = faint.boxes[:count][match >= 0]
         of += [len(truths) + item for item in match if item >= 0]
         drawn += [one.embedding for one in models.describe(pixels, boxes)]
-        found += [one.embedding for one in models.describe(pixels, detections.boxes[match >= 0])]
+        found += [one.embedding for one in models.describe(pixels, detected)]
+        seen_drawn += [seen_at(box, faint, models, SAME_ITEM_IOU) for box in boxes]
+        seen_found += [seen_at(box, faint, models, SAME_ITEM_IOU) for box in detected]
         truths += [image.labels[i] for i in kept]
         advance(1)
-    right_drawn = np.array(_categories(drawn, models, described)) == np.array(truths)
-    right_found = np.array(_categories(found, models, described)) == np.array([truths[i] for i in of])
+    right_drawn = np.array(_categories(drawn, seen_drawn, models, described)) == np.array(truths)
+    right_found = np.array(_categories(found, seen_found, models, described)) == np.array([truths[i] for i in of])
     n = len(truths)
     return StreetFigures(
         n,
@@ -73,8 +80,10 @@ def _matched(found: Boxes, drawn: Boxes) -> NDArray[np.int64]:
     return match
 
 
-def _categories(embeddings: Sequence[NDArray[np.float32]], models: Models, described: Described) -> list[str]:
-    """Return the categories of the first hits, searched over all categories."""
+def _categories(
+    embeddings: Sequence[NDArray[np.float32]], seen: Sequence[Mapping[str, float]], models: Models, described: Described
+) -> list[str]:
+    """Return the categories of the first hits, searched over all categories as a shopper's crop is."""
     if not embeddings:
         return []
     gallery = np.array([row for row in described.gallery if described.items[row].category], np.int64)
@@ -89,5 +98,5 @@ def _categories(embeddings: Sequence[NDArray[np.float32]], models: Models, descr
     if models.labels is None:
         first = gallery[(np.stack(embeddings) @ described.matrix[gallery].T).argmax(1)]
     else:
-        first = ranked_rows(asked, models.labels, asked.queries, gallery, False, 1)[0][:, 0]
+        first = ranked_rows(asked, models.labels, asked.queries, gallery, False, 1, seen)[0][:, 0]
     return [described.items[row].category or "" for row in first.tolist()]
