@@ -15,6 +15,7 @@ from twinset.cli import cli
 from twinset.data.drawn import draw_shop
 from twinset.data.feed import read_feed
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, make_view
+from twinset.describe.average import average_encoders
 from twinset.describe.balance import RIGHT, Parts, choose_weights
 from twinset.describe.embedded import Embedded
 from twinset.describe.encoder import EncoderConfig, load_encoder
@@ -437,6 +438,32 @@ def test_a_finished_encoders_parts_are_weighed_anew(catalogue, trained, tmp_path
         assert new[part] @ old[part] == pytest.approx((wanted[i] * before.config.weights[i]) ** 0.5, abs=1e-3)
     words_before, words_after = (encoder.labels.words for encoder in (before, after))
     assert words_after.log_probabilities(new) == pytest.approx(words_before.log_probabilities(old), abs=0.05)
+
+
+def test_the_mean_of_two_encoders_has_the_mean_of_their_weights(catalogue, trained, tmp_path) -> None:
+    samples, vocabulary, feed = catalogue
+    settings = EncoderSettings(size=64, products=4, alike=2, street=0, epochs=1, warmup=2, frozen_blocks=15)
+    first, second, model = tmp_path / "first", tmp_path / "second", tmp_path / "model"
+    train_encoder(settings, samples, [], [], vocabulary, first)
+    start = first / "encoder.onnx"
+    train_encoder(dataclasses.replace(settings, seed=1), samples, [], [], vocabulary, second, start_from=start)
+    for name in ("encoder.onnx", "encoder.json"):
+        (trained / name).touch()
+    words = ("export", "encoder", second, "--average", first, "--catalog", feed.path, "--out", model)
+    ran = CliRunner().invoke(cli, [*map(str, words), "--model", str(trained)])
+
+    assert ran.exit_code == 0, ran.output
+    nets = [build_trainee(settings, vocabulary) for _ in range(3)]
+    for each, folder in zip(nets, (first, second, model), strict=True):
+        start_from_exported(each.net, each.tasks, vocabulary, folder / "encoder.onnx")
+    one, other, middle = (each.net.kind[0].weight.detach() for each in nets)
+    assert not torch.equal(one, other)
+    assert middle.numpy() == pytest.approx(((one + other) / 2).numpy(), abs=2e-3)  # stored as fp16
+
+    (second / "checkpoint.pt").unlink()  # what is left is a model's, and has a mean likewise
+    again, found, _ = average_encoders(second, [start])
+    assert found.size == 64
+    assert again.net.kind[0].weight.detach().numpy() == pytest.approx(middle.numpy(), abs=2e-3)
 
 
 def test_weights_of_parts_leave_kind_its_share(monkeypatch) -> None:

@@ -40,6 +40,12 @@ def export() -> None:
 @click.option(
     "--reweigh", is_flag=True, help="Of a finished encoder, weigh the embedding's parts anew: vectors change."
 )
+@click.option(
+    "--average",
+    multiple=True,
+    metavar="MODEL",
+    help="Take the mean of its weights and this encoder's, which RUN started from; may be given several times.",
+)
 @options(strict_option, threads_option)
 def export_encoder_command(
     run: Path,
@@ -50,6 +56,7 @@ def export_encoder_command(
     out: Path,
     model: str,
     reweigh: bool,
+    average: Sequence[str],
     strict: bool,
     threads: int | None,
 ) -> None:
@@ -57,26 +64,33 @@ def export_encoder_command(
 
     What is chosen on dev is chosen anew: weights of the embedding's parts and of labels, thresholds, scores. RUN may be
     a model's folder too: its network stays, and stores with it, and labels.json is made anew. With --reweigh the parts
-    of the embedding, too, get the weights that do best on dev, and stores have to be indexed anew.
+    of the embedding, too, get the weights that do best on dev, and stores have to be indexed anew. So they have with
+    --average, of which all is chosen anew.
 
     Example: twinset export encoder runs/encoder --catalog products.csv --ccp street-ccp --out runs/model
     """
     from twinset.cli_train import prepare
 
     prepare(threads)
+    from twinset.describe.average import average_encoders
     from twinset.describe.labels import FILE as LABELS
     from twinset.describe.refit import load_finished, refit_labels
     from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import finish_encoder, load_trainee
     from twinset.detect.sources import Sources
-    from twinset.models import model_folder
+    from twinset.models import model_folder, start_file
     from twinset.taxonomy import default_taxonomy
+    from twinset.training import CHECKPOINT
 
     folder = model_folder(model)
     if out.resolve() == folder.resolve():
         raise UsageError(f"--out: expected another folder than that of --model {model}, found {out}", field="out")
     finished = None
-    if not (run / "checkpoint.pt").exists() and (run / LABELS).exists():
+    if average:
+        others = [start_file(other, "encoder") for other in average]
+        trainee, settings, vocabulary = average_encoders(run, others)
+        seed = settings.seed
+    elif not (run / CHECKPOINT).exists() and (run / LABELS).exists():
         if out.resolve() == run.resolve():
             raise UsageError(f"--out: expected another folder than the model's own, found {out}", field="out")
         finished = load_finished(run, threads)

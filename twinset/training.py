@@ -4,7 +4,7 @@ import ctypes
 import math
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from torch import nn
 from twinset.errors import DataError
 
 T = TypeVar("T")
+CHECKPOINT = "checkpoint.pt"  # in a training's folder
 
 
 def keep_freed_memory() -> None:
@@ -106,6 +107,19 @@ def update_average(average: nn.Module, net: nn.Module, decay: float, step: int) 
     torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), weight)
     for mine, new in zip(average.buffers(), net.buffers(), strict=True):
         mine.copy_(new)
+
+
+def mean_weights(nets: Sequence[nn.Module]) -> dict[str, torch.Tensor]:
+    """Return the state of the first with the mean of all in the place of its floating-point numbers.
+
+    Of networks that were trained on from each other the mean is often better than any (Wortsman et al., "Model soups",
+    ICML 2022, arXiv 2203.05482, section 2).
+    """
+    states = [net.state_dict() for net in nets]
+    return {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
 
 
 def save_checkpoint(

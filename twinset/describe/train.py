@@ -34,6 +34,7 @@ from twinset.errors import DataError, ModelError, UsageError
 from twinset.images import crop
 from twinset.runtime import OnnxSession
 from twinset.training import (
+    CHECKPOINT,
     keep_freed_memory,
     load_checkpoint,
     make_optimizer,
@@ -134,7 +135,7 @@ def train_encoder(
         fit_shades(trainee.net, train, settings.size)
     average = copy.deepcopy(trainee).eval()
     optimizer = make_optimizer(trainee, "net.backbone.", settings)
-    state = load_checkpoint(out / "checkpoint.pt", trainee, average, optimizer)
+    state = load_checkpoint(out / CHECKPOINT, trainee, average, optimizer)
     state = state or {"epoch": 0, "step": 0, "share": 0.0, "seconds": 0.0}
     (out / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2), encoding="utf-8")
     (out / "vocabulary.json").write_text(json.dumps(dataclasses.asdict(vocabulary), indent=1), encoding="utf-8")
@@ -164,7 +165,7 @@ def train_encoder(
             if share >= 1.0:
                 break
         state.update(epoch=epoch + 1, share=share, seconds=state["seconds"] + time.monotonic() - began)
-        save_checkpoint(out / "checkpoint.pt", trainee, average, optimizer, state)
+        save_checkpoint(out / CHECKPOINT, trainee, average, optimizer, state)
         line: dict[str, float] = {"epoch": epoch + 1, "share": round(share, 4)}
         line |= {name: round(value, 4) for name, value in sums.items()}
         line["products_per_s"] = round(steps * settings.products / (time.monotonic() - began), 1)
@@ -213,7 +214,7 @@ def load_trainee(run: Path) -> tuple[Trainee, EncoderSettings, Vocabulary]:
         settings = EncoderSettings(**json.loads((run / "settings.json").read_text(encoding="utf-8")))
         named = json.loads((run / "vocabulary.json").read_text(encoding="utf-8"))
         vocabulary = Vocabulary(**{name: tuple(words) for name, words in named.items()})
-        saved = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
+        saved = torch.load(run / CHECKPOINT, weights_only=True)["average"]
         trainee = build_trainee(settings, vocabulary)
         trainee.load_state_dict(saved)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as exc:

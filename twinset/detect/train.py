@@ -26,6 +26,7 @@ from twinset.detect.samples import Sample
 from twinset.detect.ssd import SsdHead, SsdSettings, place_anchors, ssd_loss
 from twinset.errors import DataError, Diverged, UsageError
 from twinset.training import (
+    CHECKPOINT,
     keep_freed_memory,
     load_checkpoint,
     make_optimizer,
@@ -36,7 +37,6 @@ from twinset.training import (
 )
 
 log = logging.getLogger(__name__)
-CHECKPOINT = "checkpoint.pt"  # in a training's folder
 HEADS = ("anchor-free", "ssd")
 FIND_AREA = 320 * 224  # pixels of the input when boxes of worn products are looked for
 FIND_MIN_SCORE = 0.15

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from twinset.detect.detector import Detector, load_detector
 from twinset.detect.samples import Sample
-from twinset.detect.train import CHECKPOINT, Evaluate, TrainSettings, train_detector
+from twinset.detect.train import Evaluate, TrainSettings, train_detector
 from twinset.errors import DataError, Diverged, MissingExtra
+from twinset.training import CHECKPOINT
 
 if TYPE_CHECKING:
     import optuna
