@@ -1,5 +1,6 @@
 """The merchant's page in a real Chromium: what was searched and missed, clicks, rules with preview, imports, models."""
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,3 +162,43 @@ def test_page_loads_without_complaint_where_there_are_no_keys(chromium: Any, tmp
         page.wait_for_selector("body[data-ready=true]")
 
         expect(page.locator("#miss-groups")).to_contain_text(WORDS["en"]["noMisses"])
+
+
+def test_another_period_leaves_rules_that_are_not_saved(chromium: Any, service: Service) -> None:
+    with chromium.new_context(locale="en-GB") as context:  # without the console's check: the browser logs the first 401
+        page = context.new_page()
+        sign_in(page, service)
+        page.locator("[data-kind=boost] > button").click()
+        page.fill("[data-kind=boost] input >> nth=0", "price<20")
+        page.press("[data-kind=boost] input >> nth=0", "Tab")
+        page.locator("#status").evaluate("(node) => (node.textContent = '')")
+
+        with page.expect_response("**/v1/reports/searches?days=7&*"):
+            page.select_option("#days", "7")
+
+        expect(page.locator("#status")).to_have_text(WORDS["en"]["loaded"])
+        expect(page.locator("[data-kind=boost] input").first).to_have_value("price<20")
+        expect(page.locator("#rule-state")).to_have_text(WORDS["en"]["unsaved"])
+
+
+def test_feed_goes_into_the_shop_that_is_chosen(chromium: Any, tmp_path: Path) -> None:
+    models = FakeModels()
+    feed = make_feed(tmp_path, 5)
+    index_feed(feed, tmp_path / "store", models)
+    men = f"product_id,shop,image\nm1,men,{tmp_path}/images/p000.png\n"
+    (tmp_path / "men.csv").write_text(men, encoding="utf-8")
+    index_feed(tmp_path / "men.csv", tmp_path / "store", models)
+    picture = base64.b64encode((tmp_path / "images" / "p001.png").read_bytes()).decode()
+    rows = f'product_id,title,article_type,image\nm2,New,Dresses,"data:image/png;base64,{picture}"\n'
+    app = create_app(lambda: Shop(models, open_store(tmp_path / "store", models.version)))
+    with http_client(app) as client, new_page(chromium) as page:
+        wait_until_ready(client)
+        page.goto(f"{client.base_url}/merchant")
+        page.wait_for_selector("body[data-ready=true]")
+        page.select_option("#shop", "men")
+
+        page.set_input_files("#feed", {"name": "PRODUCTS.CSV", "mimeType": "", "buffer": rows.encode()})
+
+        expect(page.locator("#jobs .job .state")).to_have_text(WORDS["en"]["job.done"])
+        assert client.get("/v1/products/m2", params={"shop": "men"}).status_code == 200
+        assert client.get("/v1/products/m2").status_code == 404

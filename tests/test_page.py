@@ -1,5 +1,6 @@
 """The page as a shopper uses it, in a real Chromium against a real server, with the model that needs no weights."""
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ import httpx
 import numpy as np
 import pytest
 from browsing import DESKTOP, PHONE, needs_chromium, new_page, serious_problems
-from conftest import http_client
-from fakes import FakeModels, draw_street, save_image
+from conftest import http_client, wait_until_ready
+from fakes import FakeModels, draw_street, make_feed, save_image
 
+from twinset.indexing import index_feed
 from twinset.server.app import ServerSettings, create_app
 from twinset.shop import Shop
 from twinset.store import open_store
@@ -36,6 +38,7 @@ def address(shop_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     settings = ServerSettings(samples=(sample,), state=str(folder / "state"))
     app = create_app(lambda: Shop(models, open_store(shop_folder / "store", models.version)), settings)
     with http_client(app) as client:
+        wait_until_ready(client)
         yield str(client.base_url)
 
 
@@ -404,3 +407,143 @@ def test_what_is_no_photo_is_said_in_words(chromium: Any, address: str, tmp_path
         page.set_input_files("#file", tmp_path / "note.jpg")
 
         expect(page.locator("#error")).to_contain_text("JPEG, PNG")
+
+
+def test_no_area_is_drawn_before_the_photo_is_searched(page: Any, street: Path) -> None:
+    held: list[Any] = []
+    page.route("**/v1/search", lambda route: held.append(route))
+    page.set_input_files("#file", street)
+    expect(page.locator("#photo")).to_have_js_property("naturalWidth", 160)
+
+    drag(page, (0.02, 0.02), (0.2, 0.98))
+    expect(page.locator("#area")).to_be_disabled()
+    assert page.locator(".grip").is_hidden()
+
+    held[0].continue_()
+    done(page)
+    expect(page.locator("#items .chip")).to_have_count(3)
+    assert len(held) == 1
+    expect(page.locator("#area")).to_be_enabled()
+
+
+@pytest.fixture
+def bad_page(chromium: Any, address: str) -> Iterator[Any]:
+    """A page whose console may log what the service refuses; an exception still fails the test."""
+    with chromium.new_context(locale="en-GB", **DESKTOP) as context:
+        page = context.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        yield page
+        assert problems == []
+
+
+def refuse(status: int) -> Any:
+    return lambda route: route.fulfill(status=status, json={"detail": "busy"})
+
+
+def test_no_area_is_drawn_where_the_search_failed(bad_page: Any, address: str, street: Path) -> None:
+    begin(bad_page, address)
+    bad_page.route("**/v1/search", refuse(503), times=1)
+    bad_page.set_input_files("#file", street)
+    expect(bad_page.locator("#error")).to_contain_text(WORDS["en"]["busy"])
+
+    drag(bad_page, (0.02, 0.02), (0.2, 0.98))
+    expect(bad_page.locator("#area")).to_be_disabled()
+
+    bad_page.click("#again")
+    done(bad_page)
+    expect(bad_page.locator("#items .chip")).to_have_count(3)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_products_stay_where_more_of_them_are_refused(bad_page: Any, address: str, tmp_path: Path, status: int) -> None:
+    begin(bad_page, address)
+    bad_page.set_input_files("#file", save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png"))
+    expect(bad_page.locator("#note")).to_contain_text(WORDS["en"]["nothing"])
+    bad_page.click("#area")
+    bad_page.keyboard.press("Enter")
+    done(bad_page)
+    shown = cards(bad_page)
+    bad_page.route("**/v1/search", refuse(status), times=1)
+
+    bad_page.click("#more")
+    expect(bad_page.locator("#error")).to_be_in_viewport()
+    assert cards(bad_page) == shown
+    expect(bad_page.locator("#status")).to_have_text(f"The {len(shown)} closest")
+
+    with bad_page.expect_response("**/v1/search") as answer:
+        bad_page.click("#again")
+    done(bad_page)
+    (item,) = answer.value.json()["items"]
+    assert cards(bad_page) == shown + [hit["title"] for hit in item["hits"]]
+    positions = bad_page.locator("#hits .card").evaluate_all("(all) => all.map((card) => card.dataset.position)")
+    assert positions == [str(i) for i in range(len(shown) + len(item["hits"]))]
+    expect(bad_page.locator("#error")).to_be_hidden()
+
+
+def test_what_was_refused_is_not_asked_again_for_another_item(bad_page: Any, address: str, street: Path) -> None:
+    begin(bad_page, address)
+    search(bad_page, street)
+    bad_page.route("**/v1/search", refuse(503), times=1)
+    bad_page.locator("#stock").check()
+    expect(bad_page.locator("#error")).to_be_visible()
+
+    bad_page.locator("#items .chip").nth(1).click()
+
+    expect(bad_page.locator("#error")).to_be_hidden()
+
+
+def test_shop_that_is_busy_at_the_start_is_asked_again(bad_page: Any, address: str) -> None:
+    bad_page.route("**/v1/shop", refuse(429), times=1)
+    bad_page.goto(address)
+    expect(bad_page.locator("#error")).to_contain_text(WORDS["en"]["busy"])
+
+    bad_page.click("#again")
+
+    bad_page.wait_for_selector("body[data-ready=true]")
+    expect(bad_page.locator("#error")).to_be_hidden()
+
+
+def test_counts_beside_a_product_are_of_its_shop(chromium: Any, street: Path, tmp_path: Path) -> None:
+    feed = make_feed(tmp_path, 30)
+    with feed.open(encoding="utf-8") as file:
+        rows = [{**row, "shop": ("women", "men")[i // 5 % 2]} for i, row in enumerate(csv.DictReader(file))]
+    with feed.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    models = FakeModels()
+    index_feed(feed, tmp_path / "store", models)
+    app = create_app(lambda: Shop(models, open_store(tmp_path / "store", models.version)))
+    with http_client(app) as client, new_page(chromium) as page:
+        wait_until_ready(client)
+        begin(page, str(client.base_url))
+        search(page, street)
+        assert len(cards(page)) == 6
+
+        page.locator("#hits .card").first.hover()
+        with page.expect_response("**/v1/facets?*") as answer:
+            page.locator("#hits .card .round").first.click()
+        done(page)
+
+        counts = {facet["field"]: facet["values"] for facet in answer.value.json()["facets"]}
+        assert len(cards(page)) == 2
+        assert sum(value["count"] for value in counts["in_stock"]) == 3  # those two and the product itself
+
+
+def test_filters_say_the_services_conditions(page: Any, address: str, street: Path) -> None:
+    answer = httpx.post(f"{address}/v1/search", files={"photo": street.read_bytes()}, data={"keep": "true"}).json()
+    wheres = {'15"': 'tags.size="15"""', "14, 15": 'tags.size="14, 15"', "13": "tags.size=13", "unsaid": None}
+    values = [{"value": size, "count": 2, "where": where} for size, where in wheres.items()]
+    facets = [{"field": "tags.size", "exact": True, "values": values}]
+    items = [{**item, "facets": facets} for item in answer["items"]]
+    page.route("**/v1/search", lambda route: route.fulfill(json={**answer, "items": items}))
+    search(page, street)
+    expect(page.locator("[data-field='tags.size'] input")).to_have_count(3)
+
+    for size in ('15"', "14, 15"):
+        with page.expect_request("**/v1/search") as asked:
+            page.locator("[data-field='tags.size'] .choice", has_text=size).first.click()
+        done(page)
+
+    assert 'tags.size="15""","14, 15"' in asked.value.post_data

@@ -1,5 +1,6 @@
 """The widget in a shop of another origin: the example shop, in a real Chromium, with the model without weights."""
 
+import json
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from browsing import PHONE, needs_chromium, new_page, serious_problems
-from conftest import http_client
+from conftest import http_client, wait_until_ready
 from fakes import FakeModels
 
 from twinset.data.drawn import draw_shop
@@ -57,6 +58,7 @@ def look(example: Path, shop: str, tmp_path_factory: pytest.TempPathFactory) -> 
     settings = ServerSettings(state=str(folder / "state"), public_shop="default", cors_origins=(shop,))
     app = create_app(lambda: Shop(models, open_store(folder / "store", models.version)), settings)
     with http_client(app) as client:
+        wait_until_ready(client)
         for page in EXAMPLE.iterdir():
             text = page.read_text(encoding="utf-8").replace(SERVICE, str(client.base_url))
             text = text.replace('widget.js"', f'widget.js" data-key="{key}"')
@@ -156,3 +158,79 @@ def test_tag_alone_gives_a_floating_button_in_the_pages_language(
         page.goto(f"{shop}/bare.html")
 
         expect(page.locator("twinset-camera.twinset-float .camera")).to_have_text("사진으로 찾기")
+
+
+def add_strip(page: Any, shop: str) -> Any:
+    """Open the shop's first page, with an empty strip in it; return that."""
+    page.goto(f"{shop}/index.html")
+    page.evaluate("document.body.append(Object.assign(document.createElement('twinset-similar'), { id: 's' }))")
+    page.evaluate("customElements.whenDefined('twinset-similar').then(() => true)")
+    return page.locator("#s")
+
+
+HOLD_UNKNOWN = """() => {
+  const real = fetch;
+  window.fetch = (url, options) => (url.includes("/unknown/") ? new Promise((_, fail) => (window.late = fail)) : real(url, options));
+}"""  # noqa: E501
+FAIL_LATE = "late(new TypeError('late')), new Promise((done) => setTimeout(done))"
+
+
+def test_failure_that_comes_late_leaves_the_newer_strip(chromium: Any, shop: str, look: Path) -> None:
+    with new_page(chromium) as page:
+        strip = add_strip(page, shop)
+        page.evaluate(HOLD_UNKNOWN)
+        strip.evaluate("(node) => node.setAttribute('product-id', 'unknown')")
+        page.wait_for_function("() => window.late")
+        strip.evaluate("(node) => node.setAttribute('product-id', 'D0003')")
+        expect(strip.locator(".card").first).to_be_visible()
+
+        page.evaluate(FAIL_LATE)
+
+        assert strip.locator(".card").count() > 0
+
+
+@pytest.mark.parametrize("currency", ["€", "US$", "Rs."])
+def test_currency_that_is_no_iso_code_is_shown_as_it_is(chromium: Any, shop: str, look: Path, currency: str) -> None:
+    def in_currency(route: Any) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        hits = [{**hit, "price": 12.5, "sale_price": None, "currency": currency} for hit in found["hits"]]
+        route.fulfill(response=answer, json={**found, "hits": hits})
+
+    with new_page(chromium) as page:
+        page.route("**/similar?*", in_currency)
+        strip = add_strip(page, shop)
+        strip.evaluate("(node) => node.setAttribute('product-id', 'D0003')")
+
+        expect(strip.locator(".price").first).to_have_text(f"12.5 {currency}")
+
+
+def test_views_go_out_together_and_a_choice_that_leads_away_is_told(chromium: Any, shop: str, look: Path) -> None:
+    def is_told(request: Any) -> bool:
+        return request.method == "POST" and request.url.endswith("/v1/events")
+
+    with new_page(chromium) as page:
+        strip = add_strip(page, shop)
+        with page.expect_response(lambda answer: is_told(answer.request)) as told:
+            strip.evaluate("(node) => node.setAttribute('product-id', 'D0003')")
+        events = json.loads(told.value.request.post_data)["events"]
+        assert [(event["type"], event["position"]) for event in events] == [("view", i) for i in range(4)]
+
+        page.evaluate("addEventListener('twinset:choose', () => (location.href = 'product.html?id=D0008'))")
+        with page.expect_request(lambda request: is_told(request) and "click" in request.post_data) as told:
+            strip.locator(".card").first.click()
+        page.wait_for_url("**/product.html?id=D0008")
+        (event,) = json.loads(told.value.post_data)["events"]
+        assert event["product_id"] == events[0]["product_id"]
+
+
+def test_views_are_told_as_the_page_is_left(chromium: Any, shop: str, look: Path) -> None:
+    with new_page(chromium) as page:
+        strip = add_strip(page, shop)
+        page.evaluate("window.setTimeout = () => 0")  # a moment later never comes
+        strip.evaluate("(node) => node.setAttribute('product-id', 'D0003')")
+        expect(strip.locator(".card").first).to_be_visible()
+
+        with page.expect_request("**/v1/events") as told:
+            page.evaluate("dispatchEvent(new Event('pagehide'))")
+        assert len(json.loads(told.value.post_data)["events"]) == 4

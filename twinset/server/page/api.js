@@ -72,9 +72,9 @@ export function beside(productId, strip, shop, params, signal) {
   return call(`/v1/products/${encodeURIComponent(productId)}/${strip}?${query}`, { signal });
 }
 
-/** Count, without a photo, what filters would leave of a category. */
-export function facets(category, where, fields) {
-  const query = new URLSearchParams([["fields", fields], ...(category ? [["category", category]] : []), ...where.map((text) => ["where", text])]);
+/** Count, without a photo, what filters would leave of a shop's category. */
+export function facets(category, shop, where, fields) {
+  const query = new URLSearchParams([["fields", fields], ...(shop ? [["shop", shop]] : []), ...(category ? [["category", category]] : []), ...where.map((text) => ["where", text])]);
   return call(`/v1/facets?${query}`);
 }
 

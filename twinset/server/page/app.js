@@ -28,8 +28,8 @@ const besides = new Beside({ onChoose: likeProduct });
 const filters = new Filters({ onChange: requery });
 const visit = new Visit({ onOpen: open });
 
-/** Run a question to the service and draw its answer, unless another has been asked meanwhile. */
-async function ask(question, draw) {
+/** Run a question to the service and draw its answer, unless another has been asked meanwhile. `undo` follows a failure. */
+async function ask(question, draw, undo = () => results.clear()) {
   asking.abort();
   const mine = (asking = new AbortController());
   $("error").hidden = true;
@@ -43,7 +43,9 @@ async function ask(question, draw) {
   } catch (problem) {
     if (mine !== asking || problem.name === "AbortError") return;
     document.body.dataset.state = "failed";
-    fail(problem, () => ask(question, draw));
+    fail(problem, () => ask(question, draw, undo));
+    undo();
+    $("error").scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -52,7 +54,6 @@ function fail(problem, again) {
   const { status } = problem;
   const known = { 0: "offline", 404: "gone", 413: "tooLarge", 415: "notPhoto", 429: "busy", 503: "busy" }[status];
   $("status").textContent = "";
-  results.clear();
   $("error-text").textContent = known ? word(known, { n: Math.floor(shop.max_bytes / 1e6) }) : problem.message;
   $("again").hidden = ![0, 429, 503].includes(status);
   $("again").onclick = again;
@@ -112,6 +113,7 @@ function choose(i) {
   $("words-text").value = "";
   const item = answer.items[i];
   document.body.dataset.state = "done";
+  $("error").hidden = true;
   stage.show(answer.items, i, null, nameOf);
   show(item, answer.search_id, i);
 }
@@ -143,7 +145,7 @@ function narrowing() {
 }
 
 function requeryProduct(hit, where) {
-  const question = () => Promise.all([similar(hit.product_id, hit.shop, where, K), facets(hit.category, where, FACETS)]);
+  const question = () => Promise.all([similar(hit.product_id, hit.shop, where, K), facets(hit.category, hit.shop, where, FACETS)]);
   ask(question, ([found, counted]) => show({ hits: found.hits, facets: counted.facets }));
 }
 
@@ -207,7 +209,7 @@ function more() {
     results.show(hits, { from, add: true });
     $("more").hidden = !item.next_cursor;
     counted(item);
-  });
+  }, () => counted(item)); // what is shown stays
 }
 
 function start() {
@@ -263,7 +265,7 @@ async function begin() {
       break;
     } catch (problem) {
       if (problem.status === 401) return askForKey(hasKey());
-      if (![0, 503].includes(problem.status)) return fail(problem);
+      if (![0, 503].includes(problem.status)) return fail(problem, begin);
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }

@@ -1,4 +1,4 @@
-// Filters by facet: the service counts what each would leave, the page draws them and makes its `where` conditions.
+// Filters by facet: the service counts what each would leave and says its `where` condition, the page draws and joins them.
 import { $, h } from "/page/dom.js";
 import { money, word } from "/page/i18n.js";
 import { categoryName, colourName, swatch } from "/page/names.js";
@@ -31,7 +31,7 @@ export class Filters {
   }
 
   forget() {
-    this.chosen = new Map(); // field -> its chosen values
+    this.chosen = new Map(); // field -> its chosen values, each with its condition
     for (const id of ["low", "high"]) $(id).value = "";
     $("stock").checked = false;
   }
@@ -67,20 +67,21 @@ export class Filters {
 
   group(field) {
     const { title = () => field.slice(5), name = (value) => value, look, most = VALUES } = LOOKS[field] ?? {};
-    const chosen = this.chosen.get(field) ?? new Set();
-    const counted = this.of(field).map(({ value, count }) => [value, count]);
-    const gone = [...chosen].filter((value) => !counted.some(([other]) => other === value)).map((value) => [value, 0]);
+    const chosen = this.chosen.get(field) ?? new Map();
+    const counted = this.of(field).filter(({ where }) => where); // what no condition can say can't be chosen
+    const gone = [...chosen].filter(([value]) => !counted.some((other) => other.value === value)).map(([value, where]) => ({ value, where, count: 0 }));
     const values = [...gone, ...counted.slice(0, most)];
     if (values.length < 2 && !chosen.size) return null;
-    const choices = values.map(([value, n]) => this.choice(field, value, chosen.has(value), name(value), n, look ? look(value) : h("span", {}, name(value))));
+    const choices = values.map((one) => this.choice(field, one, chosen.has(one.value), name(one.value), look ? look(one.value) : h("span", {}, name(one.value))));
     return h("fieldset", { data: { field } }, h("legend", {}, title()), h("div", { className: "choices" }, choices));
   }
 
-  choice(field, value, checked, name, n, look) {
+  choice(field, { value, count: n, where }, checked, name, look) {
     const input = h("input", { type: "checkbox", name: field, value, checked, aria: { label: word("facetCount", { name, n }) } });
     input.addEventListener("change", () => {
-      const chosen = this.chosen.get(field) ?? new Set();
-      chosen[input.checked ? "add" : "delete"](value);
+      const chosen = this.chosen.get(field) ?? new Map();
+      if (input.checked) chosen.set(value, where);
+      else chosen.delete(value);
       this.chosen.set(field, chosen);
       this.changed();
     });
@@ -99,8 +100,8 @@ export class Filters {
   }
 
   where() {
-    const quoted = (values) => [...values].map((value) => `"${value.replaceAll('"', "")}"`).join(",");
-    const conditions = [...this.chosen].filter(([, values]) => values.size).map(([field, values]) => `${field}=${quoted(values)}`);
+    const said = (field, wheres) => [...wheres].map((where) => where.slice(field.length + 1)).join(","); // each is field=value
+    const conditions = [...this.chosen].filter(([, values]) => values.size).map(([field, values]) => `${field}=${said(field, values.values())}`);
     if ($("low").value) conditions.push(`price>=${$("low").value}`);
     if ($("high").value) conditions.push(`price<=${$("high").value}`);
     if ($("stock").checked) conditions.push("in_stock=true");

@@ -18,9 +18,10 @@ export async function showJobs() {
   if (jobs.some((job) => ["queued", "running"].includes(job.state))) timer = setTimeout(() => showJobs().catch(() => {}), POLL_MS);
 }
 
-export async function upload(file) {
-  const type = file.name.endsWith(".csv") ? "text/csv" : "application/x-ndjson";
-  await call("/v1/products/bulk", { method: "POST", body: file, type });
+/** Send a feed of one shop's products; a row that names another shop fails. */
+export async function upload(file, shop) {
+  const type = file.name.toLowerCase().endsWith(".csv") ? "text/csv" : "application/x-ndjson";
+  await call(`/v1/products/bulk?${new URLSearchParams({ shop })}`, { method: "POST", body: file, type });
   await showJobs();
 }
 

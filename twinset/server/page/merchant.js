@@ -16,11 +16,15 @@ function query() {
 }
 
 async function read() {
+  await readReports();
+  await Promise.all([rules.read(), showJobs(), showRollout()]);
+}
+
+async function readReports() {
   const asked = query();
   const [searches, misses, clicks, quality, crops, models] = await Promise.all(["reports/searches", "reports/misses", "reports/clicks", "reports/quality", "reports/misses/crops", "models"].map((name) => call(`/v1/${name}?${asked}`)));
   reports = { searches, misses, clicks, quality, crops, models };
   draw();
-  await Promise.all([rules.read(), showJobs(), showRollout()]);
   $("status").textContent = word("loaded");
 }
 
@@ -83,11 +87,12 @@ $("sign-out").addEventListener("click", () => {
   forgetKey();
   location.reload();
 });
-for (const id of ["days", "shop"]) $(id).addEventListener("change", () => read().catch(fail));
+$("shop").addEventListener("change", () => read().catch(fail));
+$("days").addEventListener("change", () => readReports().catch(fail)); // rules that aren't saved yet stay
 $("feed").addEventListener("change", async (event) => {
   const [file] = event.target.files;
   event.target.value = "";
-  if (file) await upload(file).catch(fail);
+  if (file) await upload(file, $("shop").value).catch(fail);
 });
 for (const button of document.querySelectorAll("[data-language]")) {
   button.addEventListener("click", async () => {

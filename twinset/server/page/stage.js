@@ -12,7 +12,7 @@ export class Stage {
     this.node = $("stage");
     this.image = $("photo");
     this.onChoose = onChoose;
-    this.items = [];
+    this.items = null; // until a search has answered: there is nothing to draw an area beside
     this.size = [1, 1];
     this.crop = new Crop(this.node, {
       onChange: (box) => this.shade(box),
@@ -24,7 +24,8 @@ export class Stage {
 
   /** Show a photo that is being looked at. Resolves once it is drawn, so that nothing moves afterwards. */
   async open(source) {
-    this.items = [];
+    this.items = null;
+    $("area").disabled = true;
     this.crop.hide();
     this.node.querySelectorAll(".frame").forEach((frame) => frame.remove());
     this.image.src = source;
@@ -41,6 +42,7 @@ export class Stage {
   /** Draw what a search found. `chosen` is an item's number, or null with `box` for an area of the shopper's own. */
   show(items, chosen, box, nameOf) {
     this.items = items;
+    $("area").disabled = false;
     this.node.querySelectorAll(".frame").forEach((frame) => frame.remove());
     this.node.append(...items.map((item, i) => (i === chosen ? null : this.frame(item, i, nameOf))).filter(Boolean));
     const shown = box ?? items[chosen]?.box;

@@ -35,6 +35,8 @@
   };
   let asked; // for the shop's facts: its categories' and colours' names
   let facts;
+  let pending = []; // events, until they go out together
+  let timer = 0;
 
   function h(tag, props = {}, ...children) {
     const node = document.createElement(tag);
@@ -78,15 +80,29 @@
     return facts[kind][name]?.[language] ?? name;
   }
 
+  /** Tell the shop what a shopper did. Events go out together, a moment later or as the page is left. */
   function tell(type, hit, from) {
-    const events = [{ type, product_id: hit.product_id, ...(shop && { shop }), ...from }];
-    call("/v1/events", { method: "POST", keepalive: true, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ events }) }).catch(() => {});
+    pending.push({ type, product_id: hit.product_id, ...(shop && { shop }), ...from });
+    clearTimeout(timer);
+    timer = setTimeout(flush, 800);
+  }
+
+  function flush() {
+    clearTimeout(timer);
+    while (pending.length) {
+      const events = pending.splice(0, 200);
+      call("/v1/events", { method: "POST", keepalive: true, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ events }) }).catch(() => {}); // a lost event is no one's problem
+    }
   }
 
   function money({ price, sale_price, currency }) {
     const now = sale_price ?? price;
     if (now === null || now === undefined) return "";
-    return new Intl.NumberFormat(language, currency ? { style: "currency", currency } : {}).format(now);
+    try {
+      return new Intl.NumberFormat(language, currency ? { style: "currency", currency } : {}).format(now);
+    } catch {
+      return `${now} ${currency}`; // no code of ISO 4217
+    }
   }
 
   /** Return a product's card. Choosing it fires `twinset:choose`; a page that prevents it goes its own way. */
@@ -94,6 +110,7 @@
     const safe = hit.url && /^https?:/.test(hit.url);
     const node = h(safe ? "a" : "button", { part: "card", className: "card", onclick: (event) => {
       tell("click", hit, from);
+      flush(); // the page may be left
       const chosen = new CustomEvent("twinset:choose", { detail: hit, bubbles: true, composed: true, cancelable: true });
       if (!node.dispatchEvent(chosen)) event.preventDefault();
     } },
@@ -138,6 +155,7 @@
       try {
         entries = await this.ask(id, strip);
       } catch (problem) {
+        if (mine !== this.changed) return;
         console.warn(`twinset: no products ${strip === "similar" ? "similar to" : `(${strip}) beside`} ${id}: ${problem.message}`);
         this.shadowRoot?.replaceChildren();
         return;
@@ -234,6 +252,7 @@
 
   customElements.define("twinset-similar", Similar);
   customElements.define("twinset-camera", Camera);
+  addEventListener("pagehide", flush);
   const begin = () => {
     if (camera === "float" && !document.querySelector("twinset-camera")) document.body.append(h("twinset-camera", { className: "twinset-float" }));
   };
