@@ -46,6 +46,9 @@ def test_a_photo_is_searched_as_bytes_as_a_file_and_once_more_as_the_one_held(cl
     assert again.hits == item.hits
     rest = client.next_page(photo.image_id, item, k=100)
     assert len(rest.hits) == 4 and client.next_page(photo.image_id, rest) is None
+    narrow = client.search(image_id=photo.image_id, category="top", k=1, min_score=0.9, facets=["colour"]).items[0]
+    more = client.next_page(photo.image_id, narrow, k=50, min_score=0.9, facets=["colour"])
+    assert all(hit.score >= 0.9 for hit in more.hits) and more.facets == narrow.facets
 
 
 def test_conditions_go_as_they_are(client):

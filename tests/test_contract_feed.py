@@ -37,6 +37,12 @@ def test_product_id_is_always_a_string(run, tmp_path):
     assert run("similar", "12", "--json").json == {"product_id": "12", "hits": []}
 
 
+def test_product_id_is_one_line(run, tmp_path):
+    write_feed(tmp_path, '{"product_id": "new\\nline", "image": "images/a.png"}\n', "f.jsonl")
+    (failed,) = run("index", "f.jsonl", "--json").json["failed"]
+    assert failed["line"] == 1 and "without line breaks" in failed["reason"]
+
+
 @pytest.mark.parametrize("missing", ["product_id", "image"])
 def test_product_id_and_image_are_required(run, tmp_path, missing):
     columns = [name for name in ("product_id", "image", "title") if name != missing]

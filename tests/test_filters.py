@@ -3,7 +3,7 @@ import pytest
 
 from twinset.errors import FilterError, UsageError
 from twinset.store.filters import And, Coded, Condition, Filter, Not, Or, Sets
-from twinset.store.where import parse_where
+from twinset.store.where import condition_text, parse_where
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,7 @@ from twinset.store.where import parse_where
         pytest.param("shop=a shop", Condition("shop", "=", ("a shop",)), id="shop"),
         pytest.param("tags.season=summer", Condition("tags.season", "=", ("summer",)), id="tag"),
         pytest.param("tags.year<=2020", Condition("tags.year", "<=", (2020.0,)), id="tag-as-number"),
+        pytest.param("tags.Length (cm)=6", Condition("tags.Length (cm)", "=", ("6",)), id="parentheses-in-a-tag"),
         pytest.param("tags.sub category=a=b", Condition("tags.sub category", "=", ("a=b",)), id="equals-in-value"),
     ],
 )
@@ -44,6 +45,7 @@ def test_a_condition_is_read(text, condition):
         "in_stock=maybe",
         "in_stock>true",
         "shop<a",
+        "attributes.pattern<5",
         "tags.=x",
         "tags.year<new",
         "title=shirt",
@@ -107,11 +109,27 @@ CHEAP, STOCKED = Condition("price", "<", (20.0,)), Condition("in_stock", "=", (T
         ('shop="a or price<20",b', (Condition("shop", "=", ("a or price<20", "b")),)),
         ('tags.x="a, b" and price<20', (Condition("tags.x", "=", ("a, b",)), CHEAP)),
         ('tags.size=5" heel', (Condition("tags.size", "=", ('5" heel',)),)),
+        (
+            "(tags.Length (cm)=6 or price<20) and in_stock=true",
+            (Or((Condition("tags.Length (cm)", "=", ("6",)), CHEAP)), STOCKED),
+        ),
+        ('tags.size="15"""', (Condition("tags.size", "=", ('15"',)),)),
+        ('tags.x="a ""b"", c","""" and price<20', (Condition("tags.x", "=", ('a "b", c', '"')), CHEAP)),
         ("product_id=7,8", (Condition("product_id", "=", ("7", "8")),)),
     ],
 )
 def test_conditions_are_joined(text, conditions):
     assert parse_where([text]) == Filter(conditions)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["plain", "a, b", '15"', '"quoted"', 'a "b" c', '"', '""', 'x" and price<3', " led by a blank", "(", "or x=1"],
+)
+def test_the_condition_of_a_value_finds_that_value(value):
+    text = condition_text("tags.size", value)
+    assert text is not None and parse_where([text]).conditions == (Condition("tags.size", "=", (value,)),)
+    assert parse_where([f"({text} or price<20)"]).conditions == (Or((Condition("tags.size", "=", (value,)), CHEAP)),)
 
 
 def test_strings_are_all_to_hold():

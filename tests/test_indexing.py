@@ -16,7 +16,7 @@ from fakes import FakeModels, draw_item, draw_photo, draw_product, make_feed, sa
 import twinset.indexing
 import twinset.pipeline
 from twinset.data.feed import FailedRow
-from twinset.errors import FeedError, ModelMismatch
+from twinset.errors import DataError, FeedError, ModelMismatch
 from twinset.indexing import index_feed
 from twinset.store import open_store
 from twinset.types import Detections, Product
@@ -245,6 +245,10 @@ def test_a_product_with_one_bad_image_is_found_by_its_others(tmp_path, models):
     report = index_feed(feed, tmp_path / "store", models)
     assert report.indexed == 1 and [row.product_id for row in report.failed] == ["a"]
     assert [item.image_no for item in stored(tmp_path / "store", "a").items] == [1]
+    again = index_feed(feed, tmp_path / "store", models)
+    assert (again.indexed, again.unchanged, [row.product_id for row in again.failed]) == (0, 0, ["a"])
+    with pytest.raises(DataError):
+        index_feed(feed, tmp_path / "store", models, strict=True)
     save_image(draw_product("top", 0), tmp_path / "0.png")
     report = index_feed(feed, tmp_path / "store", models)
     assert (report.indexed, report.failed, models.described) == (1, [], 2)

@@ -97,6 +97,9 @@ def shop(tmp_path):
     return tmp_path
 
 
+LISTS = ("a\nb", "a\nnew\nline")  # the second of ids `a` and `new line`, with a line break in it
+
+
 def fill(log: EventLog, lists, shop: str = "default") -> None:
     searches, events = [], []
     for i in range(len(lists)):
@@ -119,6 +122,17 @@ def test_the_log_gives_back_what_was_shown_and_clicked(tmp_path, lists):
     assert (read.clicked == few.clicked).all() and np.allclose(read.features, few.features)
     newest = read_shown(log, "default", 0, most=3)
     assert len(newest) == 3 and np.allclose(newest.features, few.features[-3:])
+    log.close()
+
+
+def test_a_list_whose_ids_can_not_be_told_apart_is_left_out(tmp_path):
+    log = EventLog(tmp_path / "events.sqlite")
+    facts = json.dumps([[0.0] * 5] * 2)
+    log.add_searches(
+        [SearchedItem("default", f"s{i}", 0, "photo", "top", "red", 0.8, hits, facts) for i, hits in enumerate(LISTS)]
+    )
+    read = read_shown(log, "default", 0)
+    assert read.there.tolist() == [[True, True]]
     log.close()
 
 

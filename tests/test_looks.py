@@ -15,6 +15,7 @@ from twinset.looks.complete import complete_look, style_fit
 from twinset.looks.model import LookModel, inputs, load_looks, save_looks
 from twinset.looks.outfits import Outfit, outfits_of
 from twinset.looks.train import LookSettings, train_looks
+from twinset.rules import Rules, save_rules
 from twinset.store import open_store
 from twinset.types import Colour, Product
 
@@ -136,6 +137,10 @@ def test_a_look_is_other_categories_in_colours_that_go(tmp_path, new_uri, looks)
     assert len(complete_look("tee", store, looks, categories=1)) == 1
     assert complete_look("tee", store, looks, where=["product_id=bag"])[0].hits[0].product_id == "bag"
     assert complete_look("watch", store, looks) == []
+    store.upsert([listed("sold out", "bag", "black", 0, in_stock=False)])
+    save_rules(store, Rules(only_in_stock=True))
+    (bags,) = (part.hits for part in complete_look("tee", store, looks) if part.category == "bag")
+    assert [hit.product_id for hit in bags] == ["bag"]
     with pytest.raises(NotFound):
         complete_look("nothing", store, looks)
 

@@ -65,6 +65,14 @@ def test_the_model_says_what_is_missed_before_the_score_does(
     assert is_missed(replace(ITEM, close_from=close_from), 0.5)
 
 
+def test_a_later_page_can_not_tell_whether_anything_is_close() -> None:
+    hit = Hit(0.6, Product("a", ("a.png",)), (0, 0, 1, 1), "a.png", "dress")
+
+    assert replace(ITEM, hits=(hit,), close_from=0.5).close_enough is True
+    assert replace(ITEM, hits=(hit,), close_from=0.7).close_enough is False
+    assert replace(ITEM, hits=(hit,), close_from=0.7, offset=24).close_enough is None
+
+
 def test_shops_see_their_own(tmp_path: Path) -> None:
     crops = MissCrops(tmp_path, 5)
     crops.keep("one", PHOTO, [ITEM], 0.5)

@@ -181,6 +181,14 @@ def test_copies_are_found_within_a_shop_and_category_and_are_no_variants(filled)
     assert [len(one.products) for one in find_copies(store, min_score=0.9999)] == [2]
 
 
+def test_equal_vectors_are_copies_at_the_highest_score(filled):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(50, 256)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # whose squares add up to a little less or more than 1
+    store = filled(*(make_entry(f"{name}{i}", vector) for i, vector in enumerate(vectors) for name in "ab"))
+    assert len(find_copies(store, min_score=1)) == 50
+
+
 def test_a_chain_of_likes_is_no_one_group(filled):
     store = filled(*(listing(f"p{i}", 8 * i) for i in range(4)))
     assert [[p.product_id for p in one.products] for one in find_copies(store)] == [["p0", "p1"], ["p2", "p3"]]

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -106,6 +108,30 @@ def test_a_backup_spares_what_is_no_backup_of_the_store(directory, tmp_path):
     with pytest.raises(StoreError):
         backup(directory, tmp_path / "files")
     assert (tmp_path / "files" / "mine.txt").read_text() == "mine" and other.note_names() == []
+
+
+def test_a_backup_of_another_store_of_the_same_name_is_spared(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        open_store(tmp_path / name / "shop", MODEL, create=True).upsert([make_entry(name, unit(1))])
+    monkeypatch.chdir(tmp_path / "a")
+    assert backup(open_store("shop"), tmp_path / "safe").written == 1
+    assert backup(open_store(tmp_path / "a" / "shop"), tmp_path / "safe").written == 0
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(StoreError, match="choose another directory"):
+        backup(open_store("shop"), tmp_path / "safe")
+    assert open_store(tmp_path / "safe").get("a").product.product_id == "a"
+
+
+def test_two_that_make_a_store_at_once_make_one(tmp_path):
+    ready = threading.Barrier(4)
+
+    def write(number: int) -> None:
+        ready.wait()
+        open_store(tmp_path / "new", MODEL, create=True).upsert([make_entry(f"p{number}", unit(1, number))])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert open_store(tmp_path / "new").count() == 4
 
 
 def test_a_copy_of_another_models_vectors_is_refused(directory, tmp_path):

@@ -323,6 +323,91 @@ def test_a_row_that_cannot_be_read_removes_nothing(run, tmp_path):
     assert [row["product_id"] for row in ran.json["failed"]] == ["p000", "p001"]
 
 
+@pytest.mark.parametrize(
+    "broken", [b'{"product_id": "b", "image": "images/p001.pn', b'{"image": "images/p001.png", "title": "caf\xe9"}']
+)
+def test_where_a_rows_id_cannot_be_read_nothing_is_removed(run, tmp_path, broken):
+    make_feed(tmp_path, 3)
+    rows = [
+        b'{"product_id": "%s", "image": "images/p00%d.png"}' % (name, i) for i, name in enumerate((b"a", b"b", b"c"))
+    ]
+    feed = tmp_path / "feed.jsonl"
+    feed.write_bytes(b"\n".join(rows))
+    assert counts(run("sync", feed, "--json"))["added"] == 3
+    feed.write_bytes(b"\n".join([rows[0], broken]))  # b is lost, and c is gone
+    dry = run("sync", feed, "--yes", "--dry-run")
+    assert dry.stdout == "" and "2 products it lacks are not removed" in dry.stderr
+    ran = run("sync", feed, "--yes", "--json")
+    assert counts(ran)["removed"] == 0 and ran.json["unsure"] == 2 and "are not removed" in ran.stderr
+    feed.write_bytes(b"\n".join(rows[:2]))
+    assert run("sync", feed, "--yes", "--dry-run", "--json").json == {"product_id": "c", "shop": "default"}
+    assert counts(run("sync", feed, "--yes", "--json"))["removed"] == 1
+
+
+def test_a_row_in_another_encoding_is_told_by_its_id(run, tmp_path):
+    make_feed(tmp_path, 1)
+    feed = tmp_path / "feed.jsonl"
+    feed.write_bytes(
+        b'{"product_id": "a", "image": "images/p000.png", "title": "caf\xe9"}\n'
+        b'{"product_id": "b", "image": "images/p000.png", "title": "bad \\ud800 title"}\n'
+        b'{"product_id": "c", "image": "images/p000.png", "title": "caf\\u00e9"}\n'
+    )
+    ran = run("index", feed, "--json")
+    assert ran.code == 0 and ran.json["indexed"] == 1 and stored(tmp_path, "c").title == "café"
+    assert [row["product_id"] for row in ran.json["failed"]] == ["a", "b"]
+
+
+def test_a_quote_that_does_not_close_fails_its_row_alone(run, tmp_path):
+    make_feed(tmp_path, 4)
+    lines = ["product_id,title,image", *(f'p{i},"t {i}",images/p00{i}.png' for i in range(4))]
+    lines[2] = lines[2].replace('t 1"', "t 1")
+    ran = run("index", write_feed(tmp_path, "\n".join(lines) + "\n"), "--json")
+    assert ran.json["indexed"] == 3 and [row["line"] for row in ran.json["failed"]] == [3]
+    assert stored(tmp_path, "p2").title == "t 2"
+
+
+@pytest.mark.parametrize(
+    "head", ["\nproduct_id;image", "sep=;\nproduct_id;image", "product_id;image;;", "SEP=|\r\nproduct_id|image"]
+)
+def test_spreadsheets_headers_are_read(run, tmp_path, head):
+    make_feed(tmp_path, 1)
+    delimiter = "|" if "|" in head else ";"
+    row = delimiter.join(["a", "images/p000.png", *([""] * (2 if head.endswith(";;") else 0))])
+    assert run("index", write_feed(tmp_path, f"{head}\n{row}\n"), "--json").json["indexed"] == 1
+    assert stored(tmp_path, "a").tags == {}
+
+
+def test_one_product_of_a_shop_and_of_none_is_a_duplicate(run, tmp_path):
+    feed = write_feed(tmp_path, "product_id,image,shop\n1,images/a.png,\n1,images/a.png,one\n")
+    ran = run("sync", feed, "--shop", "one", "--json")
+    assert ran.code == 0 and ran.json["added"] == 1
+    assert [(row["line"], row["reason"]) for row in ran.json["failed"]] == [
+        (3, "duplicate product_id, first on line 2")
+    ]
+
+
+@pytest.mark.parametrize("share", ["nan", "1.5", "-1"])
+def test_the_share_that_may_be_lost_is_a_share(run, tmp_path, share):
+    feed = make_feed(tmp_path, 2)
+    run("sync", feed)
+    assert run("sync", feed, "--max-loss", share).code == 2
+
+
+def test_any_table_with_titles_is_not_shopifys(run, tmp_path):
+    table = save(tmp_path, "title,price\nTee,10\n", "table.csv")
+    with pytest.raises(FeedError, match="handle or url handle"):
+        read(table, "shopify")
+    export = save(tmp_path, "Handle,Title,Image Src,Variant Price\n,Tee,https://s.example/1.jpg,10\n", "e.csv")
+    assert [row.reason for row in read(export, "shopify").failed] == ["expected a handle, found none"]
+
+
+@pytest.mark.parametrize("encoding", ["foo", "gb2312"])
+def test_xml_of_an_encoding_that_cannot_be_read_is_one_line(tmp_path, encoding):
+    file = save(tmp_path, f'<?xml version="1.0" encoding="{encoding}"?><rss></rss>', "feed.xml")
+    with pytest.raises(FeedError, match="expected XML"):
+        read(file, "google")
+
+
 def test_shops_of_one_store_follow_their_own_feeds(run, tmp_path, street):
     one, two = make_feed(tmp_path / "one", 10), make_feed(tmp_path / "two", 4)
     run("sync", one, "--shop", "one")

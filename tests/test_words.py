@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeModels, draw_item, draw_photo, draw_product, draw_street, save_image
+from test_store import make_entry
 
 from twinset.describe.labels import AttributeHead, AttributeValue, Head, Labels
 from twinset.describe.words import gender_of, read_words
@@ -13,7 +14,8 @@ from twinset.errors import UsageError
 from twinset.hits import Wanted
 from twinset.shop import Shop
 from twinset.store import open_store
-from twinset.word_search import words_page
+from twinset.types import Colour, Hit, Product
+from twinset.word_search import reordered, words_page
 
 
 def asked(text):
@@ -116,10 +118,44 @@ def test_words_go_with_a_category_and_filters(shop):
     assert len(shop.search_words("nike", k=1)) == 1
 
 
-@pytest.mark.parametrize("words", ["", "  ", "like this"])
+@pytest.mark.parametrize("words", ["", "  ", "like this", "not red", "without stripes"])
 def test_words_that_ask_for_nothing_are_refused(shop, words):
     with pytest.raises(UsageError, match="expected what to look for"):
         shop.search_words(words)
+
+
+def test_variants_are_one_hit_and_facets_count_what_is_looked_among(tmp_path):
+    models = FakeModels()
+    store = open_store(tmp_path / "store", models.version, create=True)
+    rng = np.random.default_rng(0)
+    for i in range(260):
+        colour = ("red", "blue")[i % 2]
+        vector = rng.normal(size=256).astype(np.float32)
+        group = {"group_id": "g"} if i < 2 else {}
+        fields = {"title": f"{colour} {('linen', 'silk', 'wool')[i % 3]} shirt", **group}
+        store.upsert(
+            [make_entry(f"p{i:03}", vector / np.linalg.norm(vector), colours=(Colour(colour, 1.0),), **fields)]
+        )
+    page = words_page("shirt", models, store, Wanted(260))
+    assert len({hit.one_hit for hit in page.hits}) == len(page.hits) == 259
+    page = words_page("shirt not red", models, store, Wanted(260, facets=("colour",)))
+    assert [(value.value, value.count) for value in page.facets[0].values] == [("blue", 130)] and len(page.hits) == 130
+    paged = [
+        hit for start in range(0, 259, 37) for hit in words_page("linen shirt", models, store, Wanted(37, start)).hits
+    ]
+    assert paged == list(words_page("linen shirt", models, store, Wanted(259)).hits)
+
+
+def test_pages_of_a_photos_hits_with_words_follow_each_other():
+    titles = ("linen shirt", "shirt", "shirt")
+    hits = [
+        Hit(1 - i / 400, Product(f"p{i:03}", ("a.png",), title=titles[i % 3]), (0, 0, 1, 1), "a.png", "top")
+        for i in range(300)
+    ]
+    whole = reordered(hits, read_words("linen"))
+    assert [hit.score for hit in whole] == sorted((hit.score for hit in whole), reverse=True)
+    for many in (100, 200):
+        assert reordered(hits[:many], read_words("linen")) == whole[:many]
 
 
 def test_a_photo_with_words_keeps_what_they_leave(shop):

@@ -89,7 +89,7 @@ def index_json(report: "IndexReport") -> Json:
 
 def sync_json(report: "SyncReport") -> Json:
     """Return `twinset sync`'s answer."""
-    names = ("products", "added", "changed", "unchanged", "removed")
+    names = ("products", "added", "changed", "unchanged", "removed", "unsure")
     counts: Json = {name: getattr(report, name) for name in names}
     return counts | {"failed": _failed_json(report.failed), "seconds": round(report.seconds, 3)}
 

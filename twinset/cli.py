@@ -135,7 +135,7 @@ def index(
     from twinset.shop import model_for
     from twinset.spread import LoadNamed, index_spread
 
-    rename = dict(_pair(entry) for entry in mapping)
+    rename = _renames(mapping)
     name = model or model_for(store)
     models = load_models(name, threads)
     run = partial(index_spread, load=LoadNamed(name), address=address) if address else index_feed
@@ -197,16 +197,21 @@ def search(
     from twinset.shop import open_shop
     from twinset.word_search import words_page
 
-    wanted = Wanted(k, offset, min_score, where, shop_name, facets)  # what is wrong with the command comes first
+    wanted = Wanted(
+        k, offset, min_score, where, shop_name, facets, explain
+    )  # what is wrong with the command comes first
     if not paths and words is None:
         raise UsageError("expected photos, --words or both, found neither", field="words")
     corners = _check_search(paths, category, box, whole)
+    if not paths and html:
+        raise UsageError("--html: expected photos to show, found words alone", field="html")
     shop = open_shop(store, model, threads)
     if not paths:
         page = words_page(words or "", shop.models, shop.store, wanted, category)
         if as_json:
             print_json(words_json(words or "", page))
-        for line in () if as_json else [*hit_lines(page.hits, ""), *facet_lines(page.facets, "")]:
+        plan = [f"plan: {page.plan}"] if explain else []
+        for line in () if as_json else [*plan, *hit_lines(page.hits, ""), *facet_lines(page.facets, "")]:
             click.echo(line)
         return
     shown = []
@@ -237,7 +242,7 @@ def search(
                     plan = [f"    plan: {item.plan}"] if explain else []
                     for line in [*plan, *hit_lines(item.hits, "    "), *facet_lines(item.facets, "    ")]:
                         click.echo(line)
-        if html:
+        if html and shown:
             write_search_page(html, shown)
             click.echo(f"wrote {html}", err=True)
 
@@ -386,8 +391,16 @@ def _photo_line(name: str, items: Sequence[Any]) -> str:
     return f"{name}: {len(items)} item{'' if len(items) == 1 else 's'}"
 
 
-def _pair(entry: str) -> tuple[str, str]:
-    column, separator, name = entry.partition("=")
-    if not separator or not column or not name:
-        raise UsageError(f"--map: expected COLUMN=FIELD, found {entry!r}", field="map")
-    return column, name
+def _renames(mapping: Sequence[str]) -> dict[str, str]:
+    """Return what columns are called instead, from texts COLUMN=FIELD. Raises UsageError."""
+    renames: dict[str, str] = {}
+    for entry in mapping:
+        column, separator, name = entry.partition("=")
+        if not separator or not column or not name:
+            raise UsageError(f"--map: expected COLUMN=FIELD, found {entry!r}", field="map")
+        if column in renames:
+            raise UsageError(
+                f"--map: expected one field for column {column!r}, found several; map it once", field="map"
+            )
+        renames[column] = name
+    return renames

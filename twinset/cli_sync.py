@@ -1,10 +1,15 @@
 """`twinset sync`: a store that follows a shop's feed."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from twinset.cli_base import FILE, json_option, options, print_json, store_model_option, store_option, threads_option
+
+if TYPE_CHECKING:
+    from twinset.data.feed import FailedRow
 
 
 @click.command()
@@ -58,15 +63,21 @@ def sync(
     from twinset.models import load_models
     from twinset.shop import model_for
     from twinset.store import open_store
-    from twinset.sync import gone_keys, sync_feed
+    from twinset.sync import all_ids_read, gone_keys, sync_feed
     from twinset.taxonomy import default_taxonomy
 
     max_loss = 1.0 if yes else max_loss
     rows = read_export(Export(feed, shop, currency, site), kind, default_taxonomy())
     if dry_run:
         opened = open_store(store)
-        for key in gone_keys(rows, opened.fingerprints(), shop, max_loss):
-            click.echo(key.product_id)
+        lacking = gone_keys(rows, opened.fingerprints(), shop, max_loss)
+        _tell_failed(feed, rows.failed)
+        _tell_unsure(feed, 0 if all_ids_read(rows) else len(lacking))
+        for key in lacking if all_ids_read(rows) else ():
+            if as_json:
+                print_json({"product_id": key.product_id, "shop": key.shop})
+            else:
+                click.echo(key.product_id)
         return
     models = load_models(model or model_for(store), threads)
     opened = open_store(store, models.version, create=True, dim=models.dim)
@@ -78,13 +89,26 @@ def sync(
         click.echo(
             f"{feed}: unknown type {word!r} of {count} products: the detector decides on their category", err=True
         )
+    _tell_unsure(feed, report.unsure)
     if as_json:
         print_json(sync_json(report))
         return
-    for row in report.failed:
-        named = f" product {row.product_id}:" if row.product_id else ""
-        click.echo(f"{feed}:{row.line}:{named} {row.reason}", err=True)
+    _tell_failed(feed, report.failed)
     click.echo(
         f"{report.products} products: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.failed)} failed, in {report.seconds:.1f} s"
     )
+
+
+def _tell_failed(feed: Path, failed: "Sequence[FailedRow]") -> None:
+    for row in failed:
+        named = f" product {row.product_id}:" if row.product_id else ""
+        click.echo(f"{feed}:{row.line}:{named} {row.reason}", err=True)
+
+
+def _tell_unsure(feed: Path, count: int) -> None:
+    if count:
+        click.echo(
+            f"{feed}: {count} products it lacks are not removed: a row whose product_id can't be read may be theirs",
+            err=True,
+        )

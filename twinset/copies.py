@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from twinset.store import Store
 
 COPY_SCORE = 0.99  # of two vectors: the same picture sized, cut or packed anew; looked at on 3,500 shop pictures
+ROUNDING = 1e-6  # what fp32 leaves of the cosine of equal vectors
 BLOCK = 2048  # vectors compared with all others at once
 
 
@@ -104,7 +105,7 @@ def _groups(leads: Sequence[_Lead], min_score: float) -> Iterator[list[int]]:
     taken = np.zeros(len(leads), bool)
     vectors = np.stack([lead.vector for lead in leads])
     for start in range(0, len(leads), BLOCK):
-        alike = vectors[start : start + BLOCK] @ vectors[start:].T >= min_score
+        alike = vectors[start : start + BLOCK] @ vectors[start:].T >= min_score - ROUNDING
         for i in np.flatnonzero(alike.sum(1) > 1).tolist():
             if taken[start + i]:
                 continue

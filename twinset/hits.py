@@ -1,6 +1,6 @@
 """Which hits an item gets: nearest products that meet filters, alike enough, by the shop's rules, page by page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,12 +107,16 @@ def find_pages(
     categories: Sequence[str | None],
     wanted: Wanted,
     colours: Sequence[Sequence[Colour]] = (),
+    counted: Callable[[Filter], Filter] = lambda filter: filter,
 ) -> list[Page]:
-    """Return the page of each item that `search` brings hits of; see `find_hits`."""
+    """Return the page of each item that `search` brings hits of; see `find_hits`.
+
+    `counted` narrows the filter to what `search` looks among, for facets to count.
+    """
     ranking = Ranking(store, wanted)
     found = ranking.pages(search, colours)
     facets = {
-        category: tuple(store.facets(category, ranking.filter, wanted.facets)) if wanted.facets else ()
+        category: tuple(store.facets(category, counted(ranking.filter), wanted.facets)) if wanted.facets else ()
         for category in set(categories)
     }
     return [

@@ -179,6 +179,7 @@ def _prepare(
     hashes = {no: _hash(data) for no, data in enumerate(contents) if isinstance(data, bytes)}
     if before == Fingerprint(job.row_hash, hashes):
         job.changed = False
+        job.problem = next((str(content) for content in contents if isinstance(content, DataError)), "")
         return job
     known = _known_shots(product, get(key)) if before else {}
     for image_no, (image, content) in enumerate(zip(product.images, contents, strict=True)):

@@ -103,14 +103,18 @@ def search_image(
     seen_in_place = [one.seen for one in found]
 
     def search(filter: "Filter", k: int) -> list[list[Hit]]:
-        many = max(k, CANDIDATES) if words else k
+        many = -(-k // CANDIDATES) * CANDIDATES if words else k  # whole blocks, as `reordered` has them
         kept = refined_filter(filter, asked)
         hits = search_alike(embeddings, categories, store, models.labels, many, kept, weights, seen_in_place)
         return [reordered(mine, asked)[:k] for mine in hits] if words else hits
 
     with stage("store"):
-        pages = find_pages(store, search, categories, wanted, [one.item.colours for one in found])
-    return [_in_photo(_answered(one.item, page, models), photo) for one, page in zip(found, pages, strict=True)]
+        colours = [one.item.colours for one in found]
+        pages = find_pages(store, search, categories, wanted, colours, lambda filter: refined_filter(filter, asked))
+    answered = (
+        _answered(replace(one.item, offset=offset), page, models) for one, page in zip(found, pages, strict=True)
+    )
+    return [_in_photo(item, photo) for item in answered]
 
 
 def _of_words(found: list[_Found], asked: Asked) -> list[_Found]:

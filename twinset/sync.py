@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twinset.data.feed import FailedRow, Feed
-from twinset.errors import FeedError
+from twinset.errors import FeedError, UsageError
 from twinset.indexing import REPORT, index_rows, write_report
 from twinset.pipeline import Progress
 from twinset.store import Fingerprint, Key, Store
@@ -32,6 +32,7 @@ class SyncReport:
     failed: list[FailedRow]
     seconds: float
     unknown_types: dict[str, int] = field(default_factory=dict)
+    unsure: int = 0  # products the feed lacks that stayed: a row whose id can't be read may be theirs
 
 
 def sync_feed(
@@ -46,12 +47,13 @@ def sync_feed(
 ) -> SyncReport:
     """Bring a shop's products up to date with a feed of all of them, and remove those that are gone from it.
 
-    Products whose row can't be read stay. Raises FeedError, with nothing done, for a feed that lacks more than a share
-    `max_loss` of what is stored: it may have broken off.
+    Products whose row can't be read stay; where not even a row's id can be, all do. Raises FeedError, with nothing
+    done, for a feed that lacks more than a share `max_loss` of what is stored: it may have broken off.
     """
     began = time.monotonic()
     stored = store.fingerprints()
-    gone = gone_keys(feed, stored, shop, max_loss)
+    lacking = gone_keys(feed, stored, shop, max_loss)
+    gone = lacking if all_ids_read(feed) else []
     done = index_rows(feed, store, models, progress=progress, allow_private=allow_private)
     new = {key for key in _keys(feed.products) if key not in stored}
     if done.failed and new:
@@ -66,6 +68,7 @@ def sync_feed(
         failed=done.failed,
         seconds=time.monotonic() - began,
         unknown_types=done.unknown_types,
+        unsure=len(lacking) - len(gone),
     )
     write_report(folder_beside(store.uri) / REPORT, feed.path, report)
     return report
@@ -76,6 +79,8 @@ def gone_keys(feed: Feed, stored: Mapping[Key, Fingerprint], shop: str, max_loss
     mine = {key for key in stored if key.shop == shop}
     unread = {Key(shop, row.product_id) for row in feed.failed}
     gone = sorted(mine - _keys(feed.products) - unread)
+    if not 0 <= max_loss <= 1:
+        raise UsageError(f"max-loss: expected a share from 0 to 1, found {max_loss}", field="max_loss")
     if len(gone) > max_loss * len(mine):
         raise FeedError(
             f"{feed.path}: expected most of the {len(mine):,} products of shop {shop!r}, found {len(gone):,} missing, "
@@ -83,6 +88,11 @@ def gone_keys(feed: Feed, stored: Mapping[Key, Fingerprint], shop: str, max_loss
             f"if they are really gone, run this again with --yes"
         )
     return gone
+
+
+def all_ids_read(feed: Feed) -> bool:
+    """Return whether it is known which products a feed's rows are of, those of rows that failed among them."""
+    return all(row.product_id for row in feed.failed)
 
 
 def remove(store: Store, keys: Sequence[Key]) -> int:

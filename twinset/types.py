@@ -168,6 +168,7 @@ class FoundItem:
     box: Box
     colours: tuple[Colour, ...]
     hits: tuple[Hit, ...]
+    offset: int = 0  # of its hits, how many closer ones are left out: shown before
     next_offset: int | None = None  # where its further hits start; None: there are none
     facets: tuple[Facet, ...] = ()  # if asked for
     plan: str = ""  # how its search was answered, if asked for
@@ -176,5 +177,7 @@ class FoundItem:
 
     @property
     def close_enough(self) -> bool | None:
-        """Whether the shop has anything close to the item, None where the model can't tell."""
-        return None if self.close_from is None else any(hit.score >= self.close_from for hit in self.hits)
+        """Whether the shop has anything close to the item, None where the model or a later page can't tell."""
+        if self.close_from is None or self.offset:
+            return None
+        return any(hit.score >= self.close_from for hit in self.hits)

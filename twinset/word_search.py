@@ -13,7 +13,7 @@ from twinset.hits import Page, Wanted, find_pages
 from twinset.likeness import CANDIDATES, SCORE_DECIMALS
 from twinset.stages import stage
 from twinset.store import Filter
-from twinset.store.filters import Condition
+from twinset.store.filters import Condition, Node, Not
 from twinset.store.texts import word_stems
 from twinset.types import Hit
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twinset.models import Models
     from twinset.store import Store
 
+POOL = 1000  # products that words alone are held against, however few are asked for: pages then follow each other
 LOOKS = 0.15  # of a score by words alone; what products say is the rest
 MISSING = 0.5  # of a photo's score that is lost where a product says none of the words
 
@@ -36,7 +37,8 @@ def words_page(words: str, models: "Models", store: "Store", wanted: Wanted, cat
 
     check_category(category, models)
     asked = read_words(words)
-    if asked == Asked():
+    sought = asked.words()
+    if not (sought.groups or sought.literal):
         raise UsageError(
             f"words: expected what to look for, such as 'red dress', found {words!r}",
             field="words",
@@ -45,10 +47,13 @@ def words_page(words: str, models: "Models", store: "Store", wanted: Wanted, cat
         )
 
     def search(filter: Filter, k: int) -> list[list[Hit]]:
-        return [_meant(asked, models.labels, store, k, category, refined_filter(filter, asked, colours=False))]
+        return [_meant(asked, models.labels, store, k, category, counted(filter))]
+
+    def counted(filter: Filter) -> Filter:
+        return refined_filter(filter, asked, colours=False)
 
     with stage("store"):
-        (page,) = find_pages(store, search, [category], wanted)
+        (page,) = find_pages(store, search, [category], wanted, counted=counted)
     return page
 
 
@@ -56,13 +61,13 @@ def _meant(
     asked: Asked, labels: "Labels | None", store: "Store", k: int, category: str | None, filter: Filter
 ) -> list[Hit]:
     """Return the `k` products that say or look like what is asked for most."""
-    said = store.search_words(asked.words(), max(k, CANDIDATES), category, filter)
-    seen = _seen(asked, labels, store, max(k, CANDIDATES), category, filter, said)
-    scores = {_key(hit): (1 - LOOKS) * hit.score for hit in said}
-    hits = {_key(hit): hit for hit in said}
+    said = store.search_words(asked.words(), max(k, POOL), category, filter)
+    seen = _seen(asked, labels, store, max(k, POOL), category, filter, said)
+    scores = {hit.one_hit: (1 - LOOKS) * hit.score for hit in said}
+    hits = {hit.one_hit: hit for hit in said}
     for hit, looks in seen:
-        hits.setdefault(_key(hit), hit)
-        scores[_key(hit)] = scores.get(_key(hit), 0.0) + LOOKS * looks
+        hits.setdefault(hit.one_hit, hit)
+        scores[hit.one_hit] = scores.get(hit.one_hit, 0.0) + LOOKS * looks
     found = [
         replace(hit, score=round(min(scores[key], 1.0), SCORE_DECIMALS))
         for key, hit in hits.items()
@@ -78,25 +83,31 @@ def refined(embedding: NDArray[np.float32], asked: Asked, labels: "Labels | None
 
 def refined_filter(filter: Filter, asked: Asked, colours: bool = True) -> Filter:
     """Return a filter with what words leave no doubt about: colours that are wanted, and all that is unwanted."""
-    conditions = list(filter.conditions)
+    conditions: list[Node] = list(filter.conditions)
     if colours and asked.values("colour"):
         conditions.append(Condition("colour", "=", asked.values("colour")))
     for concept in asked.unwanted:
         if concept.field in ("colour", "category") or concept.field.startswith("attributes."):
-            conditions.append(Condition(concept.field, "!=", (concept.value,)))
+            conditions.append(Not(Condition(concept.field, "=", (concept.value,))))  # which facets hold to, too
     return Filter(tuple(conditions))
 
 
 def reordered(hits: Sequence[Hit], asked: Asked) -> list[Hit]:
     """Return a photo's hits by their score and how many of the words they say, without those that say what is unwanted.
 
-    Colours are not among the words: they were seen to.
+    Colours are not among the words: they were seen to. Blocks of `CANDIDATES` are put in order each by itself, as
+    `likeness.rank_hits` does it, so that pages follow each other.
     """
     groups = [concept.said for concept in asked.wanted if concept.field != "colour"] + [(stem,) for stem in asked.rest]
-    kept = [hit for hit in hits if not _says_unwanted(hit, asked)]
-    if groups:
-        kept = [_weighed(hit, groups) for hit in kept]
-    return sorted(kept, key=lambda hit: (-hit.score, hit.product_id, hit.product.shop))
+    ordered: list[Hit] = []
+    most = 1.0
+    for start in range(0, len(hits), CANDIDATES):
+        kept = [hit for hit in hits[start : start + CANDIDATES] if not _says_unwanted(hit, asked)]
+        weighed = [_weighed(hit, groups) for hit in kept] if groups else kept
+        capped = [replace(hit, score=min(hit.score, most)) for hit in weighed]
+        ordered += sorted(capped, key=lambda hit: (-hit.score, hit.product_id, hit.product.shop))
+        most = ordered[-1].score if ordered else most
+    return ordered
 
 
 def _weighed(hit: Hit, groups: Sequence[Sequence[str]]) -> Hit:
@@ -122,7 +133,7 @@ def _seen(
     if said:
         named = Condition("product_id", "=", tuple(sorted({hit.product_id for hit in said})))
         found += store.search(vector[None], len(said), [category], Filter((*filter.conditions, named)))[0]
-    unique = {_key(hit): hit for hit in found}
+    unique = {hit.one_hit: hit for hit in found}
     scores = [hit.score for hit in unique.values()]
     low, high = min(scores, default=0.0), max(scores, default=0.0)
     return [(hit, (hit.score - low) / (high - low) if high > low else 1.0) for hit in unique.values()]
@@ -139,7 +150,3 @@ def _stems(hit: Hit) -> set[str]:
     product = hit.product
     texts = (product.title, product.article_type or "", *product.tags.values(), *hit.attributes.values())
     return {stem for text in texts for stem in word_stems(text)}
-
-
-def _key(hit: Hit) -> tuple[str, str]:
-    return hit.product.shop, hit.product_id

@@ -92,11 +92,26 @@ class Client:
         fields |= {"shop": shop, "keep": keep, "words": words, "cursor": cursor}
         return read(Photo, self._send_photo("/v1/search", photo, fields))
 
-    def next_page(self, image_id: str, item: Item, *, k: int = 24, where: Sequence[str] = ()) -> Item | None:
-        """Return an item with its next hits, None behind the last. The photo was sent with `keep`."""
+    def next_page(
+        self,
+        image_id: str,
+        item: Item,
+        *,
+        k: int = 24,
+        where: Sequence[str] = (),
+        min_score: float | None = None,
+        facets: Sequence[str] = (),
+        shop: str | None = None,
+        words: str | None = None,
+    ) -> Item | None:
+        """Return an item with its next hits, None behind the last.
+
+        The photo was sent with `keep`; what else the search said is to be said again.
+        """
         if item.next_cursor is None:
             return None
-        return self.search(image_id=image_id, cursor=item.next_cursor, k=k, where=where).items[0]
+        same: dict[str, Any] = {"where": where, "min_score": min_score, "facets": facets, "shop": shop, "words": words}
+        return self.search(image_id=image_id, cursor=item.next_cursor, k=k, **same).items[0]
 
     def search_words(
         self,

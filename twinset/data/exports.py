@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twinset.data.feed import BadRow, FailedRow, Feed, Row, csv_cells, feed_of, read_feed, read_text
+from twinset.data.feed import BadRow, FailedRow, Feed, Row, csv_cells, delimiter_of, feed_of, read_feed, read_text
 from twinset.errors import FeedError
 from twinset.taxonomy import Taxonomy
+from twinset.types import Product
 
 Rows = Iterator[tuple[int, Row | BadRow]]
 
@@ -79,7 +80,17 @@ def _of_shop(feed: Feed, shop: str) -> Feed:
         for product, line in pairs
         if product.shop not in (shop, DEFAULT_SHOP)
     ]
-    kept = [(replace(product, shop=shop), line) for product, line in pairs if product.shop in (shop, DEFAULT_SHOP)]
+    kept: list[tuple[Product, int]] = []
+    lines_by_id: dict[str, int] = {}
+    for product, line in pairs:
+        if product.shop not in (shop, DEFAULT_SHOP):
+            continue
+        if product.product_id in lines_by_id:  # once of this shop, once of none
+            reason = f"duplicate product_id, first on line {lines_by_id[product.product_id]}"
+            others.append(FailedRow(line, product.product_id, reason))
+            continue
+        lines_by_id[product.product_id] = line
+        kept.append((replace(product, shop=shop), line))
     failed = sorted([*feed.failed, *others], key=lambda row: row.line)
     return replace(feed, products=[product for product, _ in kept], lines=[line for _, line in kept], failed=failed)
 
@@ -94,11 +105,10 @@ def table_rows(path: Path, needed: tuple[str, ...], kind: str) -> Iterator[tuple
     columns.
     """
     lines = list(io.StringIO(read_text(path), newline=""))
-    delimiter = max("\t,;", key=(lines[0] if lines else "").count)
-    rows = csv_cells(lines, delimiter)
+    rows = csv_cells(lines, delimiter_of(lines, "\t,;"))
     _, header = next(rows, (1, []))
     columns = [] if isinstance(header, BadRow) else [name.strip().lower() for name in header]
-    missing = [name for name in needed if name not in columns]
+    missing = [name for name in needed if not set(name.split(" or ")) & set(columns)]
     if missing:
         raise FeedError(
             f"{path}: expected an export of {kind} with the column {missing[0]!r}, found "

@@ -72,9 +72,9 @@ def _xml_items(export: Export) -> Iterator[dict[str, list[str]]]:
     """Yield each item's elements, by their names without namespace."""
     try:
         root = ElementTree.fromstring(export.path.read_bytes())
-    except ElementTree.ParseError as exc:
+    except (ElementTree.ParseError, LookupError, ValueError) as exc:  # the latter two of its encoding
         raise FeedError(
-            f"{export.path}: expected XML, found something that breaks off ({exc}); export it anew"
+            f"{export.path}: expected XML, found something that breaks off or can't be read ({exc}); export it anew"
         ) from exc
     for item in root.iter():
         if _name(item) in ("item", "entry"):

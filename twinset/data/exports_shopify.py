@@ -27,11 +27,13 @@ Cells = dict[str, str]
 
 def shopify_rows(export: Export) -> Rows:
     """Yield (line, our columns) of each variant."""
-    rows = table_rows(export.path, ("title",), "Shopify")
+    rows = table_rows(export.path, ("title", "handle or url handle"), "Shopify")
     for handle, lines in groupby(rows, lambda row: _handle(row[1])):
         mine = list(lines)
         if handle is None:
             yield from mine
+        elif not handle:
+            yield from ((line, BadRow("expected a handle, found none")) for line, _ in mine)
         else:
             yield from _product(handle, [(line, cells) for line, cells in mine if isinstance(cells, dict)], export)
 
@@ -39,7 +41,7 @@ def shopify_rows(export: Export) -> Rows:
 def _product(handle: str, rows: list[tuple[int, Cells]], export: Export) -> Rows:
     """Yield a product's variants. The first has all its pictures, the others their own or the first."""
     first = rows[0][1]
-    if not handle or _of(first, "published").lower() in _NO or first.get("status", "").lower() in ("draft", "archived"):
+    if _of(first, "published").lower() in _NO or first.get("status", "").lower() in ("draft", "archived"):
         return
     pictures = [cells for _, cells in rows if _of(cells, "image src")]
     pictures.sort(

@@ -22,12 +22,15 @@ from twinset.taxonomy import Taxonomy
 from twinset.types import Product
 
 TYPE_FIELDS = ("category", "article_type", "product_type")  # the first that the taxonomy knows names the category
+IMAGE_FIELDS = frozenset({"image", "images"})
 FIELDS = frozenset(
-    {"product_id", "image", "images", "title", "price", "sale_price", "currency", *TYPE_FIELDS}
+    {"product_id", *IMAGE_FIELDS, "title", "price", "sale_price", "currency", *TYPE_FIELDS}
     | {"url", "shop", "in_stock", "group_id", "updated_at"}
 )
 _TRUE = frozenset({"true", "1", "yes", "y", "t", "in stock", "in_stock"})
 _FALSE = frozenset({"false", "0", "no", "n", "f", "out of stock", "out_of_stock"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # as Excel notes it in a line of its own
 _URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
 
 
@@ -72,7 +75,7 @@ def read_feed(path: Path, taxonomy: Taxonomy, rename: Mapping[str, str] | None =
     _check_rename(rename)
     text = read_text(path)
     as_json = _is_json_lines(path, text)
-    rows = _json_rows(text) if as_json else _csv_rows(text, path, rename)
+    rows = _json_rows(text) if as_json else csv_rows(text, path, rename)
     columns: set[str] = set()
     feed = feed_of(_noting(rows, columns), path, taxonomy, rename, strict)
     if as_json and columns:
@@ -182,28 +185,34 @@ def _json_rows(text: str) -> Iterator[tuple[int, Row | BadRow]]:
             continue
         if not isinstance(row, dict):
             yield line, BadRow(f"expected a JSON object, found a {type(row).__name__}")
-        elif not content.isascii() and not _is_utf8(content):
-            yield line, BadRow("expected UTF-8, found other bytes")
+        elif not (content.isascii() and "\\u" not in content) and not _is_utf8(json.dumps(row, ensure_ascii=False)):
+            product_id = str(row.get("product_id") or "")
+            yield line, BadRow("expected UTF-8, found other bytes", product_id if _is_utf8(product_id) else "")
         else:
             yield line, row
 
 
-def _csv_rows(text: str, path: Path, rename: Mapping[str, str]) -> Iterator[tuple[int, Row | BadRow]]:
+def csv_rows(
+    text: str, path: Path, rename: Mapping[str, str], needed: frozenset[str] = IMAGE_FIELDS
+) -> Iterator[tuple[int, Row | BadRow]]:
+    """Yield (first line, cells by column) of a CSV feed's rows, beside `product_id` with one of the `needed` columns.
+
+    Raises FeedError for a header that can't be read or says too little; `path` opens messages.
+    """
     lines = list(io.StringIO(text, newline=""))  # splits where csv does, not at every Unicode line break
-    delimiter = max(",;\t", key=(lines[0] if lines else "").count)
-    rows = csv_cells(lines, delimiter)
+    rows = csv_cells(lines, delimiter_of(lines, ",;\t"))
     line, header = next(rows, (1, []))
     if isinstance(header, BadRow) or not all(_is_utf8(name) for name in header):
         raise FeedError(f"{path}:{line}: expected a header of column names in UTF-8, found other data; check the feed")
     columns = [name.strip() for name in header]
     _check_columns(rename, set(columns), path)
     fields = {rename.get(column, column) for column in columns}
-    if "product_id" not in fields or not fields & {"image", "images"}:
+    if "product_id" not in fields or not fields & needed:
         found = ", ".join(columns) or "an empty file"
         raise FeedError(
             f"{path}: expected columns product_id and image (or images), found {found}; rename with --map column=field"
         )
-    twice = [name for name, n in Counter(columns).items() if n > 1]
+    twice = [name for name, n in Counter(columns).items() if n > 1 and name]
     if twice:
         raise FeedError(f"{path}: expected every column once, found {twice[0]!r} twice; rename one in the feed")
     for line, cells in rows:
@@ -215,21 +224,35 @@ def _csv_rows(text: str, path: Path, rename: Mapping[str, str]) -> Iterator[tupl
         elif not all(cell.isascii() or _is_utf8(cell) for cell in cells):
             yield line, BadRow("expected UTF-8, found other bytes", _product_id(cells, columns, rename))
         else:
-            yield line, dict(zip(columns, cells, strict=True))
+            yield line, {name: cell for name, cell in zip(columns, cells, strict=True) if name}
+
+
+def delimiter_of(lines: list[str], known: str) -> str:
+    """Return which of the `known` delimiters a CSV's header has most; a line `sep=;` before it is taken out."""
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    named = _SEPARATOR.fullmatch(lines[first]) if lines else None
+    if named:
+        lines[first] = "\n"
+        return named[1]
+    header = lines[first] if lines else ""
+    return max(known, key=header.count)
 
 
 def csv_cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | BadRow]]:
     """Yield (first line, cells) of every row. A quote that never closes fails its own line, not all that follow."""
     start, width = 0, 0
     while start < len(lines):
-        reader = csv.reader(itertools.islice(lines, start, None), delimiter=delimiter)
+        reader = csv.reader(itertools.islice(lines, start, None), delimiter=delimiter, strict=True)
         done = 0
         while True:
             first = start + done
             try:
                 cells = next(reader, None)
             except csv.Error as exc:
-                yield first + 1, BadRow(f"expected a row of CSV, found a cell that doesn't end ({exc})")
+                yield (
+                    first + 1,
+                    BadRow(f"expected a row of CSV, found a quote that doesn't close where its cell ends ({exc})"),
+                )
                 break
             if cells is None:
                 return
@@ -262,6 +285,8 @@ def _product(row: Row, base: str, taxonomy: Taxonomy) -> tuple[Product, str]:
     product_id = _text(row, "product_id")
     if not product_id:
         raise BadRow("expected a product_id, found none")
+    if _CONTROL.search(product_id):
+        raise BadRow(f"expected a product_id without line breaks and other control characters, found {product_id!r}")
     try:
         article_type = _text(row, "article_type") or _text(row, "product_type") or _text(row, "category")
         category, given, unknown = _category(row, taxonomy)
@@ -314,13 +339,14 @@ def _category(row: Row, taxonomy: Taxonomy) -> tuple[str | None, bool, str]:
 
 
 def _images(row: Row, base: str) -> tuple[str, ...]:
-    found = _listed(row, "image") + _listed(row, "images")
+    found = listed_images(row, "image") + listed_images(row, "images")
     if not found:
         raise BadRow("expected an image, found none")
     return tuple(dict.fromkeys(_location(entry, base) for entry in found))
 
 
-def _listed(row: Row, name: str) -> list[str]:
+def listed_images(row: Row, name: str) -> list[str]:
+    """Return the images of a column, `images` as a list or as a text. Raises BadRow."""
     value = row.get(name)
     if name == "images" and isinstance(value, str):
         value = value.strip()
@@ -350,7 +376,7 @@ def _price(row: Row, name: str) -> float | None:
     if value is None or (isinstance(value, str) and value.strip().lower() in ("", "null")):
         return None
     try:
-        price = math.nan if isinstance(value, bool | list | dict) else float(value)
+        price = math.nan if isinstance(value, bool | list | dict) or "_" in str(value) else float(value)
     except (ValueError, OverflowError):
         price = math.nan
     if not math.isfinite(price) or price < 0:

@@ -72,7 +72,7 @@ def read_shown(log: EventLog, shop: str, since: float, most: int = -1) -> Shown:
     ):
         facts = np.array(json.loads(row["features"]), np.float64).reshape(-1, len(FEATURES))
         clicked = wanted.get((row["search_id"], row["item_no"]), set())
-        if len(facts):
-            flags = np.array([product_id in clicked for product_id in row["hits"].split("\n")], bool)
+        flags = np.array([product_id in clicked for product_id in row["hits"].split("\n")], bool)
+        if len(facts) == len(flags):  # an id of old may hold a line break
             lists.append((row["search_id"], facts, flags))
     return shown_of(lists[::-1])

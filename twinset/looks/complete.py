@@ -11,6 +11,7 @@ from twinset.describe.words import gender_of
 from twinset.hits import Wanted
 from twinset.looks.model import LookModel
 from twinset.looks.outfits import base_colour
+from twinset.rules import load_rules, scope
 from twinset.types import Hit, Product
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ def _goes_with(
     from twinset.store.filters import Condition, Filter
 
     hits: dict[str, Hit] = {}
+    wanted = parse_where(where) & scope(load_rules(store, product.shop), product.shop)
     for colour, goes in fit.items():
         own = Filter((Condition("shop", "=", (product.shop,)), Condition("colour", "=", (colour,))))
-        (near,) = store.search(embedding[None], LOOKED_AT, [category], own & parse_where(where))
+        (near,) = store.search(embedding[None], LOOKED_AT, [category], own & wanted)
         for place, hit in enumerate(near):
             style = style_fit(hit.product, product)
             if hit.colours and hit.colours[0].name == colour and style:

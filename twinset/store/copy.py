@@ -1,6 +1,7 @@
 """Copy a store's products and notes to another of either kind; a backup is such a copy in a directory."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,14 +72,14 @@ def backup(source: Store, folder: Path, told: Told = lambda count: None) -> Copy
     """
     if folder.exists() and any(folder.iterdir()):
         earlier = _backup_note(open_store(folder))
-        if earlier.get("of") != source.uri:
+        if earlier.get("of") != _full(source.uri):
             found = f"a backup of {earlier['of']}" if earlier else "a store that is none"
             raise StoreError(
                 f"store {folder}: expected a new directory or an earlier backup of {source.uri}, found {found}; "
                 f"choose another directory"
             )
     target = open_store(folder, source.model_version, create=True, dim=source.dim)
-    about = {"of": source.uri, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    about = {"of": _full(source.uri), "at": datetime.now(UTC).isoformat(timespec="seconds")}
     target.write_note(BACKUP_NOTE, json.dumps(about | {"finished": False}))
     report = copy_store(source, target, remove=True, told=told)
     target.write_note(BACKUP_NOTE, json.dumps(about | {"finished": True}))
@@ -95,6 +96,11 @@ def restore(folder: Path, uri: str | Path, remove: bool = False, told: Told = la
             f"store {folder}: expected a backup, found {found}; back up anew, or copy it as it is: twinset store copy"
         )
     return copy_to(source, uri, remove, told)
+
+
+def _full(uri: str) -> str:
+    """Return where a store is, said so that it means the same from every folder."""
+    return uri if "://" in uri else os.path.abspath(uri)
 
 
 def _backup_note(store: Store) -> dict[str, object]:

@@ -18,6 +18,7 @@ from twinset.store.place import FORMAT_KEY, ID_KEY, MODEL_KEY, WRITE_ADVICE, Pla
 from twinset.store.rows import COLUMNS, schema
 from twinset.store.snapshot import FOLDER as SEARCH_FILES
 from twinset.store.table_notes import TableNotes
+from twinset.store.writer import one_writer
 
 STABLE_ROWS = {"new_table_enable_stable_row_ids": "true"}  # so that a reader can ask what changed
 _FRESH_S = {False: 0.0, True: 1.0}  # by `remote`: what another process wrote is found at once, or within this time
@@ -49,7 +50,14 @@ class LanceShelf:
         with translated(place.shown):
             there = _is_there(place)
         if not there:
-            return self._create(place, model_version, create, dim, guard)
+            if not create:
+                raise _missing(place)
+            with translated(place.shown, "a place to make a store in", "choose another --store"):
+                place.local.mkdir(parents=True, exist_ok=True)
+            with one_writer(place.local):
+                if not _is_there(place):
+                    return self._create(place, model_version, dim, guard)
+            # another process made it meanwhile
         with translated(place.shown):
             database = _connected(place)
             table = database.open_table(place.table)
@@ -71,16 +79,11 @@ class LanceShelf:
                 if each.exists():
                     shutil.rmtree(each)
 
-    def _create(
-        self, place: Place, model_version: str | None, create: bool, dim: int, guard: Guard | None
-    ) -> LanceStore:
-        if not create:
-            raise _missing(place)
+    def _create(self, place: Place, model_version: str | None, dim: int, guard: Guard | None) -> LanceStore:
         if model_version is None:
             raise ValueError("a new store needs the version of its model")
         about = {FORMAT_KEY: str(FORMAT), MODEL_KEY: model_version, ID_KEY: uuid4().hex}
         with translated(place.shown, "a place to make a store in", "choose another --store"):
-            place.local.mkdir(parents=True, exist_ok=True)
             # A creation that was killed is done over.
             mode = "overwrite" if (place.local / f"{place.table}.lance").exists() else "create"
             made = schema({key.decode(): value for key, value in about.items()}, dim)

@@ -6,7 +6,8 @@
     condition = field (= != < <= > >=) value ("," value)*
 
 Values are free text up to the end, or to an `and` or `or` that a condition follows, or to the parenthesis that closes a
-group: `tags.print=salt and pepper` is one value. In double quotes a value is what they hold, commas and all.
+group: `tags.print=salt and pepper` is one value. In double quotes a value is what they hold, commas and all; a quote in
+it is written twice.
 """
 
 import math
@@ -18,15 +19,15 @@ from twinset.store.filters import FIELDS, ORDERED, And, Condition, Filter, Node,
 from twinset.taxonomy import default_taxonomy
 
 MAX_DEPTH = 20  # of parentheses and nots
-_FIELD = re.compile(r"\s*([A-Za-z_][^!<>=()]*?)\s*(!=|<=|>=|=|<|>)", re.DOTALL)
+_FIELD = re.compile(r"\s*((?:tags|attributes)\.[^!<>=]*?|[A-Za-z_][^!<>=()]*?)\s*(!=|<=|>=|=|<|>)", re.DOTALL)
 _WORD = r"(?i:{})(?=[\s(])"
 _NOT = re.compile(r"\s*" + _WORD.format("not"))
 _NAMES = "|".join(re.escape(name) for name in FIELDS if not name.endswith(".NAME"))
-_NAMES += r"|(?:tags|attributes)\.[^!<>=()]+?"
+_NAMES += r"|(?:tags|attributes)\.[^!<>=]+?"
 _STARTS = rf"(?=\s*(?:\(\s*)*(?:(?i:not)[\s(]+)*(?:{_NAMES})\s*[!<>=])"  # of a condition
 _JOINED = {word: re.compile(r"\s*\b" + _WORD.format(word) + _STARTS, re.DOTALL) for word in ("and", "or")}
 _VALUE_ENDS = re.compile(r"\s" + _WORD.format("and|or") + _STARTS, re.DOTALL)
-_PIECE = re.compile(r'\s*(?:"([^"]*)"\s*|([^,]*))(,|$)', re.DOTALL)
+_PIECE = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(,|$)', re.DOTALL)
 _PLAIN = re.compile(r"[\w.-]+( [\w.-]+)?")  # a value that is never misread
 _TRUTH = {"true": True, "false": False}
 _UNORDERED = ("category", "colour", "shop", "in_stock", "article_type", "product_id", "group_id")
@@ -40,14 +41,21 @@ def parse_where(conditions: Sequence[str]) -> Filter:
 
 def condition_text(field: str, value: str) -> str | None:
     """Return the `--where` string of the products whose field has a value, None where none can say it."""
-    text = f"{field}={value}" if _PLAIN.fullmatch(value) else f'{field}="{value}"'
+    text = f"{field}={value}" if _PLAIN.fullmatch(value) else f"{field}={quoted(value)}"
     try:
         read = parse_where([text]).conditions
     except FilterError:
         return None
     (first, *rest) = read
     same = isinstance(first, Condition) and first.field == field and len(first.values) == 1 and not rest
+    if same and isinstance(first, Condition) and isinstance(first.values[0], str) and first.values[0] != value:
+        return None
     return text if same else None
+
+
+def quoted(value: str) -> str:
+    """Return a value as conditions have it in double quotes."""
+    return '"' + value.replace('"', '""') + '"'
 
 
 def _parts(node: Node) -> tuple[Node, ...]:
@@ -117,18 +125,20 @@ class _Reader:
             raise self._error(f"a value after {op}", repr(rest.strip()))
         if op in ORDERED and len(words) > 1:
             raise self._error(f"one value after {op}", f"{len(words)}")
-        if op in ORDERED and field in _UNORDERED:
+        if op in ORDERED and (field in _UNORDERED or field.startswith("attributes.")):
             raise self._error(f"= or != for {field}", op)
         return Condition(field, op, tuple(self._value(field, op, word) for word in words))
 
     def _value_end(self) -> int:
         """Return where the value that starts here ends."""
-        quoted, open_here = False, 0
+        inside, closed, open_here = False, -1, 0
         for i in range(self.place, len(self.text)):
             letter = self.text[i]
-            if letter == '"' and (quoted or self.text[self.place : i].rstrip()[-1:] in ("", ",")):
-                quoted = not quoted
-            elif quoted:
+            if letter == '"' and (
+                inside or closed == i - 1 >= 0 or self.text[self.place : i].rstrip()[-1:] in ("", ",")
+            ):
+                inside, closed = not inside, i if inside else -1
+            elif inside:
                 continue
             elif letter.isspace() and _VALUE_ENDS.match(self.text, i):
                 return i
@@ -174,7 +184,7 @@ def _words(text: str) -> list[str]:
     """Return the values of a comma-separated list."""
     words, place = [], 0
     while match := _PIECE.match(text, place):
-        words.append(match[1] if match[1] is not None else match[2].strip())
+        words.append(match[1].replace('""', '"') if match[1] is not None else match[2].strip())
         place = match.end()
         if not match[3]:
             break
