@@ -128,7 +128,7 @@ def test_variants_are_one_hit_and_facets_count_what_is_looked_among(tmp_path):
     models = FakeModels()
     store = open_store(tmp_path / "store", models.version, create=True)
     rng = np.random.default_rng(0)
-    for i in range(260):
+    for i in range(400):
         colour = ("red", "blue")[i % 2]
         vector = rng.normal(size=256).astype(np.float32)
         group = {"group_id": "g"} if i < 2 else {}
@@ -136,14 +136,14 @@ def test_variants_are_one_hit_and_facets_count_what_is_looked_among(tmp_path):
         store.upsert(
             [make_entry(f"p{i:03}", vector / np.linalg.norm(vector), colours=(Colour(colour, 1.0),), **fields)]
         )
-    page = words_page("shirt", models, store, Wanted(260))
-    assert len({hit.one_hit for hit in page.hits}) == len(page.hits) == 259
-    page = words_page("shirt not red", models, store, Wanted(260, facets=("colour",)))
-    assert [(value.value, value.count) for value in page.facets[0].values] == [("blue", 130)] and len(page.hits) == 130
+    page = words_page("shirt", models, store, Wanted(400))
+    assert len({hit.one_hit for hit in page.hits}) == len(page.hits) == 399
+    page = words_page("shirt not red", models, store, Wanted(400, facets=("colour",)))
+    assert [(value.value, value.count) for value in page.facets[0].values] == [("blue", 200)] and len(page.hits) == 200
     paged = [
-        hit for start in range(0, 259, 37) for hit in words_page("linen shirt", models, store, Wanted(37, start)).hits
+        hit for start in range(0, 399, 37) for hit in words_page("linen shirt", models, store, Wanted(37, start)).hits
     ]
-    assert paged == list(words_page("linen shirt", models, store, Wanted(259)).hits)
+    assert paged == list(words_page("linen shirt", models, store, Wanted(399)).hits)
 
 
 def test_pages_of_a_photos_hits_with_words_follow_each_other():

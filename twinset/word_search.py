@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from twinset.describe.words import Asked, read_words
 from twinset.errors import UsageError
-from twinset.hits import Page, Wanted, find_pages
+from twinset.hits import MOST_HITS, Page, Wanted, find_pages
 from twinset.likeness import CANDIDATES, SCORE_DECIMALS
 from twinset.stages import stage
 from twinset.store import Filter
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twinset.models import Models
     from twinset.store import Store
 
-POOL = 1000  # products that words alone are held against, however few are asked for: pages then follow each other
+POOL = 100  # products that are put in order together, however few are asked for: pages then follow each other
 LOOKS = 0.15  # of a score by words alone; what products say is the rest
 MISSING = 0.5  # of a photo's score that is lost where a product says none of the words
 
@@ -60,9 +60,21 @@ def words_page(words: str, models: "Models", store: "Store", wanted: Wanted, cat
 def _meant(
     asked: Asked, labels: "Labels | None", store: "Store", k: int, category: str | None, filter: Filter
 ) -> list[Hit]:
-    """Return the `k` products that say or look like what is asked for most."""
-    said = store.search_words(asked.words(), max(k, POOL), category, filter)
-    seen = _seen(asked, labels, store, max(k, POOL), category, filter, said)
+    """Return the `k` products that say or look like what is asked for most; those beyond `POOL` among all others."""
+    found = _ordered(asked, labels, store, POOL, category, filter)
+    if k > POOL and len(found) == POOL:
+        shown, most = {hit.one_hit for hit in found}, found[-1].score
+        others = _ordered(asked, labels, store, MOST_HITS, category, filter)
+        found += [replace(hit, score=min(hit.score, most)) for hit in others if hit.one_hit not in shown]
+    return found[:k]
+
+
+def _ordered(
+    asked: Asked, labels: "Labels | None", store: "Store", pool: int, category: str | None, filter: Filter
+) -> list[Hit]:
+    """Return the best of `pool` products that say what is asked for and as many that look like it, best first."""
+    said = store.search_words(asked.words(), pool, category, filter)
+    seen = _seen(asked, labels, store, pool, category, filter, said)
     scores = {hit.one_hit: (1 - LOOKS) * hit.score for hit in said}
     hits = {hit.one_hit: hit for hit in said}
     for hit, looks in seen:
@@ -73,7 +85,7 @@ def _meant(
         for key, hit in hits.items()
         if not _says_unwanted(hit, asked)
     ]
-    return sorted(found, key=lambda hit: (-hit.score, hit.product_id, hit.product.shop))[:k]
+    return sorted(found, key=lambda hit: (-hit.score, hit.product_id, hit.product.shop))[:pool]
 
 
 def refined(embedding: NDArray[np.float32], asked: Asked, labels: "Labels | None") -> NDArray[np.float32]:
