@@ -25,6 +25,7 @@ from milvus_process import MilvusProcess, start_milvus
 
 from twinset import fetch
 from twinset.indexing import index_feed
+from twinset.server.protocol import LimitedProtocol
 from twinset.store import open_store
 from twinset.types import Product
 
@@ -168,7 +169,7 @@ def wait_until_ready(client: httpx.Client) -> None:
 def http_client(app: FastAPI) -> Iterator[httpx.Client]:
     """Yield a client of a service that really listens, on a port of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, http=LimitedProtocol, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

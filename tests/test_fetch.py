@@ -93,7 +93,9 @@ def test_other_status_than_200_is_an_error_and_not_asked_for_again(site, status)
     ],
 )
 def test_what_is_no_url_of_the_web_is_an_error_of_one_line(url):
-    with pytest.raises(FetchError, match=r"^.*expected an http\(s\) URL with a host and no user name; check the URL$"):
+    with pytest.raises(
+        FetchError, match=r"^expected an http\(s\) URL with a host and no user name, found .*; check the URL$"
+    ):
         fetch_url(url)
 
 

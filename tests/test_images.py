@@ -373,6 +373,22 @@ def test_files_are_given_as_named_whether_they_exist_or_not(tmp_path):
     assert [name for name, _ in walk_images(given)] == given[:2]
 
 
+def test_a_path_that_can_not_be_looked_at_stops_no_other(tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    (photos / "locked").mkdir(parents=True)
+    (photos / "a.png").write_bytes(b"")
+    real = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    found = [path for _, path in walk_images(["a" * 300 + ".jpg", photos])]
+    assert found == [Path("a" * 300 + ".jpg"), photos / "a.png", photos / "locked"]
+
+
 # --- crops ------------------------------------------------------------------------------------------------------------
 
 GRID = np.stack([*np.meshgrid(np.arange(20), np.arange(10)), np.zeros((10, 20))], 2).astype(np.uint8)  # x, y, 0
@@ -414,6 +430,13 @@ def test_large_photo_is_decoded_smaller_and_keeps_its_size(size_wh, seen_wh):
     assert (photo.width, photo.height) == size_wh
     assert (photo.pixels.shape[1], photo.pixels.shape[0]) == seen_wh
     assert quarters_seen(photo.pixels) == quarters_seen(quarters(*size_wh))
+
+
+@pytest.mark.parametrize("size_wh", [(50_000, 3), (3, 50_000)])
+def test_photo_much_longer_than_wide_keeps_a_pixel_of_its_shorter_side(size_wh):
+    photo = decode_photo(encoded(np.full((size_wh[1], size_wh[0], 3), 128, np.uint8), "JPEG"))
+    assert (photo.width, photo.height) == size_wh
+    assert sorted(photo.pixels.shape[:2]) == [2, 25_000]
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from conftest import http_client, wait_until_ready
 from fakes import FakeModels, make_feed
+from fastapi import FastAPI
 from test_contract_http import STREET_PNG, is_problem
 
 from twinset.errors import NotFound, UsageError
@@ -36,8 +37,8 @@ def two_shops(tmp_path_factory) -> Path:
 class Service:
     """A running service of two shops with its keys."""
 
-    def __init__(self, client: httpx.Client, state: Path) -> None:
-        self.client, self.state = client, state
+    def __init__(self, client: httpx.Client, state: Path, app: FastAPI) -> None:
+        self.client, self.state, self.app = client, state, app
         self.file = KeyFile(state / "keys.json")
 
     def key(self, shop: str = "red", role: str = "search", **more) -> dict[str, str]:
@@ -54,7 +55,7 @@ def service(two_shops, tmp_path):
     app = create_app(lambda: Shop(models, open_store(two_shops, models.version)), settings)
     with http_client(app) as client:
         wait_until_ready(client)
-        yield Service(client, tmp_path / "state")
+        yield Service(client, tmp_path / "state", app)
 
 
 def shops_of(answer) -> set[str]:
@@ -141,6 +142,11 @@ def test_a_key_sees_its_own_shop_alone(service):
     assert is_problem(service.search(red, shop="blue"), 403)
     assert shops_of(service.search(red, where="shop=blue")) == set()
     assert [s["shop"] for s in service.client.get("/v1/shops", headers=red).json()["shops"]] == ["red"]
+
+
+def test_a_key_of_a_shop_without_products_is_told_its_shop(service):
+    answer = service.client.get("/v1/shops", headers=service.key("green", "admin"))
+    assert answer.json()["shops"] == [{"shop": "green", "products": 0}]
 
 
 @pytest.mark.parametrize("path", ["", "/similar", "/image"])
@@ -254,8 +260,7 @@ def test_writes_are_written_down_and_so_are_refusals(service):
     kept, text = service.file.add("red", "write")
     service.client.delete("/v1/products/none", headers={"X-Api-Key": text, "X-Request-Id": "mine-1"})
     service.client.delete("/v1/products/p000", headers=service.key("red", "search"))
-    entries = [json.loads(line) for line in (service.state / "audit.jsonl").read_text(encoding="utf-8").splitlines()]
-    done, refused = entries
+    done, refused = audited(service)
     assert {name: done[name] for name in ("request_id", "caller", "action", "target", "status")} == {
         "request_id": "mine-1",
         "caller": kept.id,
@@ -264,6 +269,47 @@ def test_writes_are_written_down_and_so_are_refusals(service):
         "status": 404,
     }
     assert (refused["status"], refused["caller"]) == (403, "")
+
+
+def audited(service) -> list[dict]:
+    """Return the audit log's lines."""
+    return [json.loads(line) for line in (service.state / "audit.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "action", "status"),
+    [
+        pytest.param("PUT", "/v1/products/p000?shop=blue", "{}", "product.put", 403, id="put-of-another-shop"),
+        pytest.param("PUT", "/v1/products/p000", "{}", "product.put", 422, id="put-of-nothing"),
+        pytest.param("DELETE", "/v1/products/p000?shop=blue", "", "product.delete", 403, id="delete-of-another-shop"),
+        pytest.param("POST", "/v1/products/bulk", "{", "product.bulk", 422, id="bulk-of-nothing"),
+        pytest.param("PUT", "/v1/rules", '{"sink": []}', "rules.put", 422, id="rules"),
+        pytest.param("DELETE", "/v1/rollout/generations/1", "", "rollout.drop", 403, id="generation"),
+        pytest.param("POST", "/v1/rollout/switch", "", "rollout.switch", 403, id="switch"),
+    ],
+)
+def test_a_write_that_is_refused_on_the_way_is_written_down(service, method, path, body, action, status):
+    kept, text = service.file.add("red", "admin")
+    headers = {"X-Api-Key": text, "Content-Type": "application/json"}
+    assert is_problem(service.client.request(method, path, content=body, headers=headers), status)
+    (entry,) = audited(service)
+    assert (entry["caller"], entry["action"], entry["status"]) == (kept.id, action, status)
+
+
+def test_a_key_beyond_its_rate_is_written_down(service):
+    headers = service.key("red", "write", rate=0.5)
+    statuses = [service.client.delete("/v1/products/none", headers=headers).status_code for _ in range(2)]
+    assert statuses == [404, 429] == [entry["status"] for entry in audited(service)]
+
+
+@pytest.mark.parametrize("role", [None, "search"], ids=["no-key", "a-key-that-may-not"])
+def test_strangers_can_not_fill_the_audit_log(service, role):
+    service.key()
+    headers = service.key(role=role) if role else {}
+    service.app.state.engine.limiter = RateLimiter(lambda: 0.0)
+    statuses = [service.client.put("/v1/rules", json={}, headers=headers).status_code for _ in range(20)]
+    assert statuses == ([403] * 20 if role else [401] * 4 + [429] * 16)
+    assert [entry["status"] for entry in audited(service)] == statuses[:4]
 
 
 def test_events_are_only_ever_added(service):

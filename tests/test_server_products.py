@@ -4,6 +4,8 @@ import base64
 import json
 import threading
 import time
+from datetime import datetime
+from urllib.parse import quote
 
 import pytest
 from conftest import http_client, wait_until_ready
@@ -13,7 +15,7 @@ from test_contract_http import is_problem, png
 from twinset.server.app import ServerSettings, create_app
 from twinset.server.jobs import Jobs
 from twinset.shop import Shop
-from twinset.store import open_store
+from twinset.store import Key, open_store
 
 
 def picture(category: str = "top", variant: int = 0) -> str:
@@ -84,7 +86,8 @@ def test_putting_a_product_again_takes_its_place(client):
         pytest.param({"image": "http://169.254.169.254/latest/meta-data"}, "product", id="metadata-address"),
         pytest.param({"image": "http://[::ffff:127.0.0.1]/a.jpg"}, "product", id="private-address-in-ipv6"),
         pytest.param({"product_id": "other"}, "product_id", id="another-id"),
-        pytest.param({"price": "cheap"}, "product", id="price"),
+        pytest.param({"price": "cheap"}, "price", id="price"),
+        pytest.param({"in_stock": "perhaps"}, "in_stock", id="in-stock"),
         pytest.param({"title": "x" * 9000}, "title", id="long-title"),
         pytest.param({"shop": "a\nb"}, "shop", id="shop"),
     ],
@@ -93,6 +96,59 @@ def test_a_product_that_can_not_be_is_422_and_says_why(client, change, field):
     answer = client.put("/v1/products/a1", json=row("a1") | change)
     assert is_problem(answer, 422, field), answer.text
     assert client.get("/v1/products/a1").status_code == 404
+
+
+@pytest.mark.parametrize("body", ["", "{}, {}", "[]", "null", "{", "[" * 100_000])
+def test_a_body_that_is_no_one_product_is_422(client, body):
+    answer = client.put("/v1/products/a1", content=body, headers={"Content-Type": "application/json"})
+    assert is_problem(answer, 422), answer.text
+
+
+def test_ids_with_slashes_and_other_signs_are_reached(client):
+    for product_id in ("A/12", "../x", "a%2Fb", "a?b#c", 'q"x', "/", "é/ü"):
+        path = f"/v1/products/{quote(product_id, safe='')}"
+        put = client.put(path, json=row(product_id))
+        assert put.status_code == 200 and put.json() == client.get(path).json(), put.text
+        assert put.json()["product_id"] == product_id
+        assert client.get(put.json()["image"]).status_code == 200
+        assert client.get(f"{path}/similar").json()["hits"] == []
+        (item,) = client.post("/v1/search", json={"product_id": product_id}).json()["items"]
+        assert item["hits"] == []  # itself
+        assert client.delete(path).status_code == 204
+    assert is_problem(client.get("/v1/products/a/similar/b"), 404)
+
+
+def test_a_search_by_a_products_picture_leaves_out_that_product_alone(client):
+    client.put("/v1/products/a1", json=row("a1"))
+    client.put("/v1/products/a1?shop=kids", json=row("a1", shop="kids"))
+    (item,) = client.post("/v1/search", json={"product_id": "a1"}).json()["items"]
+    assert [(hit["product_id"], hit["shop"]) for hit in item["hits"]] == [("a1", "kids")]
+
+
+def test_blanks_around_an_id_and_a_shop_are_nothing(client):
+    put = client.put("/v1/products/%20a1?shop=%20kids%20", json=row(" a1"))
+    assert (put.status_code, put.json()["product_id"], put.json()["shop"]) == (200, "a1", "kids")
+    assert client.put("/v1/products/a2?shop=%20", json=row("a2")).status_code == 200
+    assert client.get("/v1/products/a2?shop=default").json()["product_id"] == "a2"
+    assert client.delete("/v1/products/%20a1?shop=%20kids").status_code == 204
+
+
+def test_a_product_that_is_removed_while_products_are_listed_is_left_out(client, monkeypatch):
+    for product_id in ("a1", "a2"):
+        client.put(f"/v1/products/{product_id}", json=row(product_id))
+    gone = "twinset.store.lance.LanceStore.fingerprints"
+    known = {Key("default", name): "" for name in ("a1", "a1b", "a2")}
+    monkeypatch.setattr(gone, lambda self: known)
+    assert [each["product_id"] for each in client.get("/v1/products").json()["products"]] == ["a1", "a2"]
+
+
+def test_the_pictures_of_a_product_that_can_not_be_are_not_kept(client, store_folder):
+    answer = client.put("/v1/products/a1", json=row("a1", price="cheap"))
+    assert answer.json()["errors"] == [
+        {"field": "price", "expected": "a number like 12.50 or nothing", "found": "'cheap'"}
+    ]
+    done(client, [row("a1", price="cheap")])
+    assert not (store_folder / "service" / "images").exists()
 
 
 def test_pictures_of_products_have_the_limits_of_photos(client, store_folder):
@@ -218,3 +274,103 @@ def test_writers_take_turns(client):
     for thread in threads:
         thread.join()
     assert failures == [] and len(client.get("/v1/products").json()["products"]) == 6
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def done(client, rows, **more) -> dict:
+    """Return the job of a bulk request once it is over."""
+    return wait_for_job(client, client.post("/v1/products/bulk", json=rows, **more).json()["id"])
+
+
+def test_a_damaged_job_file_keeps_no_job_from_being_done(client, store_folder, monkeypatch):
+    monkeypatch.setattr("twinset.server.jobs.KEEP", 1)
+    damaged = store_folder / "service" / "jobs" / "20200101000000-aaaaaaaaaaaa.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.touch()
+    jobs = [done(client, [row(f"p{no}")]) for no in range(3)]
+    assert [job["indexed"] for job in jobs] == [1, 1, 1]
+    listed = client.get("/v1/jobs")
+    assert listed.status_code == 200 and listed.json()["jobs"][0]["id"] == jobs[-1]["id"]
+    assert damaged.exists()
+
+
+def test_jobs_are_done_whatever_went_wrong_between_them(client, monkeypatch):
+    def fail(self: Jobs) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Jobs, "_forget", fail)
+    assert [done(client, [row(f"p{no}")])["state"] for no in range(2)] == ["done", "done"]
+
+
+def test_ids_of_jobs_rise_within_a_second_and_those_of_whole_seconds_are_read(tmp_path, monkeypatch):
+    class Still(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 1, 12, tzinfo=tz)
+
+    monkeypatch.setattr("twinset.server.jobs.datetime", Still)
+    jobs = Jobs(tmp_path, Shop(FakeModels(), None))
+    ids = [jobs.add([row("a1")], None).id for _ in range(5)]
+    old = tmp_path / "20260101120000-ffffffffffff.json"
+    old.write_text((tmp_path / f"{ids[0]}.json").read_text().replace(ids[0], old.stem))
+    assert [job.id for job in jobs.all(None)] == [*reversed(ids), old.stem]
+
+
+@pytest.mark.parametrize(
+    ("rows", "price", "counts"),
+    [
+        pytest.param([{"delete": True}, {"price": 2}], 2, (2, 1, 0, 0), id="removed-and-stored"),
+        pytest.param([{"price": 1}, {"price": 2}], 2, (2, 1, 0, 0), id="stored-twice"),
+        pytest.param([{"price": 1}, {"delete": True}], None, (2, 0, 1, 0), id="stored-and-removed"),
+        pytest.param([{"price": 1}, {"title": "x" * 9000}], 1, (2, 1, 0, 1), id="wrong-at-last"),
+    ],
+)
+def test_of_several_rows_of_one_product_the_last_holds(client, rows, price, counts):
+    client.put("/v1/products/x", json=row("x"))
+    job = done(client, [row("x") | each for each in rows])
+    assert (job["done"], job["indexed"], job["deleted"], job["failed_rows"]) == counts
+    assert client.get("/v1/products/x").json().get("price") == price
+
+
+def csv_job(client, text: str) -> dict:
+    answer = client.post("/v1/products/bulk", content=text.encode(), headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 202, answer.text
+    return wait_for_job(client, answer.json()["id"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f'product_id;image;price\nx;"{picture()}";1\n', id="semicolons"),
+        pytest.param(f'product_id\timage\tprice\r\nx\t"{picture()}"\t1\r\n', id="tabs"),
+        pytest.param(f'\ufeffproduct_id,images,price\nx,"{picture()}|{picture("bag")}",1\n', id="images-with-a-bar"),
+        pytest.param(f'product_id,images,price\nx,"[""{picture()}"", ""{picture("bag")}""]",1\n', id="images-as-json"),
+    ],
+)
+def test_csv_is_a_feeds(client, text):
+    job = csv_job(client, text)
+    assert (job["indexed"], job["failed"]) == (1, [])
+    assert client.get("/v1/products/x").json() | {"price": 1, "tags": {}} == client.get("/v1/products/x").json()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param("bad,https://a.example/a.jpg,1,more", id="a-cell-too-many"),
+        pytest.param('bad,"https://a.example/a.jpg,1', id="a-quote-that-never-closes"),
+        pytest.param(f'bad,"data:image/png;base64,{"A" * 140_000}",1', id="a-long-cell"),
+        pytest.param("bad,[not json,1", id="a-picture-that-is-none"),
+    ],
+)
+def test_a_row_of_csv_that_can_not_be_read_fails_alone(client, bad):
+    job = csv_job(client, f'product_id,images,price\n{bad}\nx,"{picture()}",1\n')
+    assert (job["state"], job["total"], job["indexed"], job["failed_rows"]) == ("done", 2, 1, 1)
+    assert job["failed"][0]["line"] == 1 and "expected" in job["failed"][0]["reason"]
+
+
+def test_csv_removes_products_without_a_column_of_images(client):
+    client.put("/v1/products/x", json=row("x"))
+    assert csv_job(client, "product_id,delete\nx,true\n")["deleted"] == 1
+    assert is_problem(client.post("/v1/products/bulk", content=b"id\nx\n", headers={"Content-Type": "text/csv"}), 422)

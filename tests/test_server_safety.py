@@ -4,9 +4,11 @@ An address that is private after a redirect, or once it is looked up again, is i
 the very address that was checked.
 """
 
+import contextlib
 import http.client
 import io
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from test_images import exif_of
 import twinset
 from twinset.indexing import index_feed
 from twinset.server.app import ServerSettings, create_app
+from twinset.server.protocol import MAX_HEAD_BYTES
 from twinset.shop import Shop
 from twinset.store import open_store
 
@@ -60,7 +63,8 @@ def client(folder):
 )
 def test_an_address_that_is_not_for_the_public_is_refused(client, path, url):
     answer = client.post(path, files={"url": (None, url)})
-    assert is_problem(answer, 422) and "root:" not in answer.text
+    assert is_problem(answer, 422, "url") and "root:" not in answer.text
+    assert all(answer.json()["errors"][0].values())
 
 
 def bomb() -> bytes:
@@ -173,3 +177,62 @@ def test_nothing_unpickles():
 
 def test_an_image_of_no_size_or_one_pixel_is_answered(client):
     assert client.post("/v1/search", files={"photo": png(np.zeros((1, 1, 3), np.uint8))}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/v1/products/a1"), ("POST", "/v1/products/bulk"), ("PUT", "/v1/rules")]
+)
+def test_a_body_that_stands_still_is_given_up(client, monkeypatch, method, path):
+    monkeypatch.setattr("twinset.server.uploads.BODY_S", 0.05)
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=30)
+    connection.putrequest(method, path)
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", "100")
+    connection.endheaders(b'{"a":')
+    answer = connection.getresponse()
+    assert answer.status == 422 and b"stood still" in answer.read()
+    connection.close()
+
+
+def exchanged(client, data: bytes) -> bytes:
+    """Return the service's answers to bytes on a connection of their own, as soon as that is closed."""
+    said = b""
+    address = client.base_url.host, client.base_url.port
+    # An error where it is closed before all was sent.
+    with socket.create_connection(address, timeout=10) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(data)
+        while part := connection.recv(65536):
+            said += part
+    return said
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: ", id="header"),
+        pytest.param(b"GET /", id="address"),
+        pytest.param(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Long: ", id="trailer"),
+    ],
+)
+def test_headers_without_an_end_are_cut_off(client, start):
+    assert b" 200 OK" not in exchanged(client, start + b"x" * 1_000_000)
+
+
+def test_headers_that_are_too_long_are_refused_and_shorter_ones_are_not(client):
+    ask = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 40_000
+    assert exchanged(client, ask + b"x" * (MAX_HEAD_BYTES + 1 - len(ask))).startswith(b"HTTP/1.1 400")
+    assert exchanged(client, (ask + b"\r\n\r\n") * 3 + ask + b"\r\nConnection: close\r\n\r\n").count(b" 200 OK") == 4
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/widget.js", "/v1/products/p000/image", "/v1/models"])
+def test_head_is_get_without_a_body(client, path):
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-type", "content-length", "etag", "cache-control"):
+        assert head.headers.get(name) == got.headers.get(name)
+
+
+def test_head_is_counted_as_such_and_stores_nothing(client):
+    assert client.head("/v1/search").status_code == 405
+    client.head("/healthz")
+    assert 'twinset_requests_total{method="HEAD",route="/healthz",status="200"}' in client.get("/metrics").text

@@ -2,11 +2,14 @@
 
 import base64
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import http_client, wait_until_ready
-from fakes import FakeModels, make_feed
-from test_contract_http import STREET_PNG, is_problem
+from fakes import FakeModels, draw_product, make_feed
+from test_contract_http import STREET_PNG, is_problem, png
+from websites import WAIT_S, Handler, answer
 
 from twinset.indexing import index_feed
 from twinset.server.app import ServerSettings, create_app
@@ -46,6 +49,22 @@ def test_an_items_hits_come_page_by_page_and_are_those_of_one_long_page(client):
             assert (page["category"], page["box"]) == (item["category"], item["box"])
             found, cursor = found + ids(page), page["next_cursor"]
         assert found == ids(every) and every["next_cursor"] is None
+
+
+def test_later_pages_are_no_searches_and_say_nothing_of_what_the_shop_carries(client):
+    def counted(report: str, number: str) -> int:
+        groups = client.get(f"/v1/reports/{report}", params={"days": 1}).json()["groups"]
+        return sum(group[number] for group in groups)
+
+    answer = search(client, k=2, keep=True).json()
+    before = counted("searches", "searches"), counted("misses", "misses")
+    pages, cursor = 0, answer["items"][0]["next_cursor"]
+    while cursor:
+        again = {"image_id": answer["image_id"], "k": 2, "cursor": cursor}
+        (page,) = client.post("/v1/search", json=again).json()["items"]
+        assert page.get("close_enough") is None
+        pages, cursor = pages + 1, page["next_cursor"]
+    assert pages > 1 and (counted("searches", "searches"), counted("misses", "misses")) == before
 
 
 @pytest.mark.parametrize(
@@ -176,6 +195,29 @@ def test_rules_that_can_not_be_are_422(client, body, field):
     assert is_problem(client.put("/v1/rules", content=body), 422, field)
 
 
+@pytest.mark.parametrize("sign", ["x", "ü"])
+def test_rules_that_may_be_kept_may_be_previewed(own_client, sign):
+    rules = {"boost": [{"where": f"tags.a={sign * 1000}{i}", "by": 0.1} for i in range(20)]}
+    assert own_client.put("/v1/rules", json=rules).status_code == 200
+    photo = base64.b64encode(STREET_PNG).decode()
+    assert own_client.post("/v1/rules/preview", json={"photo": photo, "rules": rules}).status_code == 200
+    form = {"rules": json.dumps(rules)}
+    assert own_client.post("/v1/rules/preview", files={"photo": STREET_PNG}, data=form).status_code == 200
+
+
+@pytest.mark.parametrize("field", ["where", "words"])
+def test_other_fields_have_less_room_in_either_form(client, field):
+    assert is_problem(search(client, **{field: "x" * 9000}), 422, field)
+    long = client.post("/v1/search", files={"photo": STREET_PNG}, data={field: "x" * 9000})
+    assert is_problem(long, 422, field)
+
+
+def test_null_says_nothing_and_a_box_of_nothing_is_refused(client):
+    answer = client.post("/v1/search", json={"photo": None, "url": None, "box": None, "product_id": "p000"})
+    assert answer.status_code == 200
+    assert is_problem(search(client, box=[]), 422, "box")
+
+
 def test_a_search_takes_no_rules_of_its_own(client):
     assert is_problem(search(client, rules=PIN), 422, "rules")
 
@@ -214,3 +256,55 @@ def test_words_beside_a_photo_choose_the_item_and_alone_have_a_route_of_their_ow
     assert item["category"] == "bag"
     refused = client.post("/v1/search", json={"words": "red shirt"})
     assert is_problem(refused, 422, "photo") and "GET /v1/search/words?words=" in refused.json()["detail"]
+
+
+# --- photos that are elsewhere ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fetching_client(shop_folder, tmp_path):
+    """A service that works on one photo at a time, and fetches from this machine."""
+    models = FakeModels()
+    settings = ServerSettings(state=str(tmp_path / "state"), workers=1, allow_private=True)
+    with http_client(
+        create_app(lambda: Shop(models, open_store(shop_folder / "store", models.version)), settings)
+    ) as c:
+        wait_until_ready(c)
+        yield c
+
+
+def test_photos_that_take_long_to_fetch_keep_no_other_search_waiting(fetching_client, site, monkeypatch):
+    monkeypatch.setattr("twinset.server.engine.FETCHES", 2)
+    asked, go = threading.Semaphore(0), threading.Event()
+
+    def slow(handler: Handler) -> None:
+        asked.release()
+        go.wait(WAIT_S)
+        answer(body=STREET_PNG)(handler)
+
+    form = {"url": site.says("/a.png", slow)}
+    with ThreadPoolExecutor(2) as pool:
+        fetching = [pool.submit(fetching_client.post, path, json=form) for path in ("/v1/search", "/v1/detect")]
+        try:
+            assert all(asked.acquire(timeout=WAIT_S) for _ in fetching)
+            assert search(fetching_client).status_code == 200
+            assert fetching_client.post("/v1/search", json={"product_id": "p000"}).status_code == 200
+            refused = fetching_client.post("/v1/rules/preview", json=form)
+        finally:
+            go.set()
+        assert [one.result().status_code for one in fetching] == [200, 200]
+    assert is_problem(refused, 503) and int(refused.headers["retry-after"]) >= 1
+    assert fetching_client.post("/v1/search", json=form).status_code == 200
+
+
+def test_a_products_picture_that_is_elsewhere_is_asked_for_once(tmp_path, site):
+    url = site.says("/a.png", answer(body=png(draw_product("top"))), answer(503))
+    models = FakeModels()
+    open_store(tmp_path / "store", models.version, create=True)
+    settings = ServerSettings(allow_private=True)
+    app = create_app(lambda: Shop(models, open_store(tmp_path / "store", models.version)), settings)
+    with http_client(app) as client:
+        wait_until_ready(client)
+        assert client.put("/v1/products/a1", json={"image": url}).status_code == 200
+        assert is_problem(client.post("/v1/search", json={"product_id": "a1"}), 404)
+    assert site.paths == ["/a.png"] * 2

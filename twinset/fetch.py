@@ -165,7 +165,9 @@ def _split(url: str) -> SplitResult:
         host.encode("idna")
         url.encode()  # not with half a character in it
     except ValueError as exc:  # UnicodeError is one
-        raise FetchError(f"{url[:200]!r}: expected an http(s) URL with a host and no user name; check the URL") from exc
+        raise FetchError(
+            f"expected an http(s) URL with a host and no user name, found {url[:200]!r}; check the URL"
+        ) from exc
     return parts
 
 

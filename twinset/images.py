@@ -4,6 +4,7 @@ Bytes come from strangers: size is limited before decoding and every failure is 
 """
 
 import io
+import logging
 import os
 import struct
 import threading
@@ -23,6 +24,7 @@ from twinset.types import Box, Image
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
+log = logging.getLogger(__name__)
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000
 MIN_PHOTO_SIDE = 1280  # of a photo's longer side: what is more is not decoded where the format lets it be
@@ -99,6 +101,20 @@ def read_image(path: Path, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
     return decode_image(read_image_bytes(path, max_bytes), str(path), max_bytes, max_pixels)
 
 
+def try_image(path: Path, strict: bool = False) -> Image | None:
+    """Return `read_image` of one photo of many. None: it can't be read, which is logged, or if `strict` raised.
+
+    What is wrong with a photo's pixels shows only here: `read_size` looks at its header.
+    """
+    try:
+        return read_image(path)
+    except DataError as exc:
+        if strict:
+            raise
+        log.warning("photo left out: %s", exc)
+        return None
+
+
 def read_image_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Return a file's bytes, not decoded. Raises ImageTooLarge without reading it, DataError if it can't be read."""
     try:
@@ -125,19 +141,35 @@ def read_size(path: Path) -> tuple[int, int]:
 def walk_images(paths: Sequence[str | Path]) -> Iterator[tuple[str, Path]]:
     """Yield (name, file) for every photo of `paths`: files as given, folders recursively in sorted order.
 
-    The name is the path as given, or folder/relative path. A path that doesn't exist is yielded too, so that
-    reading it says so. Hidden files and folders are passed over.
+    The name is the path as given, or folder/relative path. A path that doesn't exist is yielded too, and a folder that
+    can't be listed, so that reading it says so. Hidden files and folders are passed over.
     """
     for given in paths:
         root = Path(given)
-        if not root.is_dir():
+        if not _is_folder(root):
             yield str(given), root
             continue
-        for file in sorted(root.rglob("*")):
-            inside = file.relative_to(root)
-            hidden = any(part.startswith(".") for part in inside.parts)
-            if not hidden and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
-                yield os.path.join(given, inside), file
+        for file in sorted(_inside(root)):
+            yield os.path.join(given, file.relative_to(root)), file
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, a folder that may not be looked into
+        return False
+
+
+def _inside(root: Path) -> Iterator[Path]:
+    """Yield the photos in a folder, and folders in it that can't be listed."""
+    failed: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=failed.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            file = Path(folder, name)
+            if not name.startswith(".") and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
+                yield file
+    yield from (Path(exc.filename) for exc in failed)
 
 
 def crop(image: Image, box: Box, margin: float = 0.0) -> Image:
@@ -178,7 +210,7 @@ def _decode(data: bytes, name: str, max_bytes: int, max_pixels: int, reduce: boo
 def _reduced(width: int, height: int) -> tuple[int, int]:
     """Return the smallest sides a decoder may give a photo."""
     factor = next((by for by in (8, 4, 2) if max(width, height) >= by * MIN_PHOTO_SIDE), 1)
-    return width // factor, height // factor
+    return max(1, width // factor), max(1, height // factor)
 
 
 def _check_bytes(size: int, name: str, max_bytes: int) -> None:

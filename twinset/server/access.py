@@ -14,7 +14,7 @@ from twinset.server.engine import Engine, engine_of
 from twinset.server.keys import ALL_SHOPS, Key, KeyFile
 from twinset.server.problems import TooMany
 
-FAILURES_PER_S = 2.0  # wrong keys an address may try
+FAILURES_PER_S = 2.0  # requests that an address may make with a wrong key, or without one that is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,9 @@ def _given(request: Request) -> str | None:
 def _of_key(request: Request, engine: Engine, keys: KeyFile, text: str, address: str, role: str) -> Caller:
     key = keys.find(text)
     if key is None:
-        _limit(engine, f"wrong {address}", FAILURES_PER_S)
-        engine.metrics.refused.labels("key").inc()
-        raise _unknown("expected a key of this service, found another; twinset keys list names those there are")
+        raise _unknown(
+            engine, address, "expected a key of this service, found another; twinset keys list names those there are"
+        )
     origin = request.headers.get("origin")
     own = origin is not None and origin.partition("://")[2] == request.headers.get("host")
     if key.origins and origin is not None and not own and origin not in key.origins:
@@ -108,7 +108,7 @@ def _of_key(request: Request, engine: Engine, keys: KeyFile, text: str, address:
 def _of_public(engine: Engine, address: str, role: str) -> Caller:
     shop = engine.settings.public_shop
     if not shop or role != "search":
-        raise _unknown("expected an API key, found none; send Authorization: Bearer KEY")
+        raise _unknown(engine, address, "expected an API key, found none; send Authorization: Bearer KEY")
     _limit(engine, address, engine.settings.public_rate)
     return Caller(address, shop, signed=True)
 
@@ -118,7 +118,10 @@ def _check_role(key: Key, role: str) -> None:
         raise HTTPException(403, f"this needs a key of role {role}, found one of role {key.role}")
 
 
-def _unknown(detail: str) -> HTTPException:
+def _unknown(engine: Engine, address: str, detail: str) -> HTTPException:
+    """Return the error of an unknown caller. Raises TooMany for an address that goes on and on."""
+    _limit(engine, f"wrong {address}", FAILURES_PER_S)
+    engine.metrics.refused.labels("key").inc()
     return HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
 
 

@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -35,6 +36,7 @@ from twinset.stages import stage
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 UPLOAD_BYTES = 256 * 1024 * 1024  # of all bodies being read or worked on; more get 503
+FETCHES = 8  # photos fetched at once from elsewhere; more get 503
 TIDY_S = 15.0
 SAME_SCORE = 0.999  # what fp32 leaves of 1
 
@@ -74,6 +76,8 @@ class Engine:
         self.waiting = 0
         self._uploading = 0
         self._turns = asyncio.Semaphore(settings.workers)
+        self._fetching = 0
+        self._fetchers = ThreadPoolExecutor(FETCHES, "fetch")  # those who compute have threads of their own
         self._mean_s = 0.05  # of a photo's work, for Retry-After
 
     @property
@@ -125,6 +129,17 @@ class Engine:
             self.waiting -= 1
             self.metrics.waiting.dec()
 
+    async def fetch(self, work: Callable[[], bytes]) -> bytes:
+        """Return what `work` fetches, called in a thread that is nobody's turn. Raises Busy if too many fetch."""
+        if self._fetching >= FETCHES:
+            raise self.busy()
+        self._fetching += 1
+        try:
+            with stage("fetch"):
+                return await asyncio.get_running_loop().run_in_executor(self._fetchers, work)
+        finally:
+            self._fetching -= 1
+
     def busy(self) -> Busy:
         """Return the error of a request too many, with the seconds after which there should be room."""
         self.metrics.refused.labels("busy").inc()
@@ -158,6 +173,7 @@ class Engine:
         """Take no more work, and end the jobs at the next row that is safe to end at."""
         self.stopping = True
         self.metrics.ready.set(0)
+        self._fetchers.shutdown(wait=False)
         if self.loaded:
             self.loaded.follower.stop()
             self.loaded.jobs.stop()

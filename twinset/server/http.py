@@ -5,12 +5,39 @@ import binascii
 import hashlib
 import json
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Request, Response
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.types import Scope
 
 from twinset.server.uploads import wrong
 
 MAX_CURSOR = 2000
+_SLASH = "\x1f"  # of an id, where paths are told apart by slashes; ids hold no such character
+
+
+class _ProductId(Convertor[str]):
+    """A product's id in a path, `{product_id:product_id}`: `A%2F12` is A/12."""
+
+    regex = "[^/]+"
+
+    def convert(self, value: str) -> str:
+        return value.replace(_SLASH, "/")
+
+    def to_string(self, value: str) -> str:
+        return value.replace("/", _SLASH)
+
+
+register_url_convertor("product_id", _ProductId())
+
+
+def keep_slashes(scope: Scope) -> None:
+    """Have a request's path be told apart by its own slashes, not by those its ids hold as %2F."""
+    raw = scope.get("raw_path", b"").partition(b"?")[0]
+    if b"%2f" in raw.lower():
+        parts = (unquote_to_bytes(part).decode("utf-8", "replace").replace("/", _SLASH) for part in raw.split(b"/"))
+        scope["path"] = "/".join(parts)
 
 
 def json_bytes(value: object) -> bytes:

@@ -5,7 +5,6 @@ A row is a feed's, as JSON. Its images are http(s) URLs or data: URIs; a path of
 
 import base64
 import binascii
-import csv
 import fcntl
 import hashlib
 import io
@@ -18,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twinset.data.feed import FailedRow, feed_of
-from twinset.errors import StoreMoved, UsageError
+from twinset.data.feed import FIELDS, IMAGE_FIELDS, BadRow, FailedRow, csv_rows, feed_of, listed_images
+from twinset.errors import FeedError, StoreMoved, UsageError
 from twinset.images import MAX_BYTES, decode_image
 from twinset.indexing import IndexReport, index_rows
 from twinset.pipeline import Progress
@@ -31,6 +30,7 @@ PICTURES = "images"
 MAX_IMAGES = 20
 MAX_TEXT = 8 * 1024  # of a field
 MAX_ID = 256
+UNREAD = " unread"  # of a CSV row that can't be read: why. Names of columns have no blanks around them
 _DATA_URI = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -46,7 +46,11 @@ class Intake:
         self._lock = threading.Lock()
 
     def keep_pictures(self, row: Row) -> Row:
-        """Return a row that `check_row` passed with its data: URIs put into files. Raises UsageError, ImageError."""
+        """Return a row that `check_row` passed with its data: URIs put into files. Raises UsageError, ImageError.
+
+        None is kept of a row that the store would refuse for another reason.
+        """
+        self._check_facts(row)
         kept = dict(row)
         for name in ("image", "images"):
             if isinstance(row.get(name), str):
@@ -54,6 +58,12 @@ class Intake:
             elif isinstance(row.get(name), list):
                 kept[name] = [self._place(entry) for entry in row[name]]
         return kept
+
+    def _check_facts(self, row: Row) -> None:
+        facts = {**row, "image": "https://not.needed", "images": None}
+        for failure in feed_of([(1, facts)], self.folder / "rows", self.follower.shop.models.taxonomy).failed:
+            name = failure.reason.partition(":")[0]
+            raise UsageError(failure.reason, field=name if name in FIELDS else "product")
 
     def upsert(self, rows: Sequence[tuple[int, Row]], progress: Progress | None = None) -> IndexReport:
         """Store rows (line, columns) with kept pictures. What it returns is on disk."""
@@ -104,26 +114,38 @@ class Intake:
 
 
 def check_row(row: object, shop: str | None) -> Row:
-    """Return a row as it may be stored, its shop filled in. Raises UsageError.
+    """Return a row as it may be stored, its shop filled in, blanks around both names gone. Raises UsageError.
 
     With a `shop` the row must be of it; without one it may name any.
     """
     if not isinstance(row, dict):
         raise _wrong("product", "a JSON object", type(row).__name__)
+    if UNREAD in row:
+        raise UsageError(str(row[UNREAD])[:500], field="product")
     product_id = row.get("product_id")
     if not isinstance(product_id, str | int) or isinstance(product_id, bool) or not str(product_id).strip():
         raise _wrong("product_id", "a text", repr(product_id))
     if len(str(product_id)) > MAX_ID or _CONTROL.search(str(product_id)):
         raise _wrong("product_id", f"at most {MAX_ID} characters, none of them a control character", repr(product_id))
-    named = row.get("shop") or shop or "default"
+    named = row.get("shop") or shop or ""
     if not isinstance(named, str) or len(named) > MAX_ID or _CONTROL.search(named):
         raise _wrong("shop", "the name of a shop", repr(named))
-    if shop is not None and named != shop:
+    named = named.strip() or "default"
+    if shop is not None and named != (shop.strip() or "default"):
         raise _wrong("shop", repr(shop), repr(named))
+    if isinstance(row.get("images"), str):
+        row = {**row, "images": _split_images(row)}
     _check_images(row)
     for name, value in row.items():
         _check_text(name, value)
-    return {**row, "shop": named}
+    return {**row, "product_id": str(product_id).strip(), "shop": named}
+
+
+def _split_images(row: Row) -> list[str]:
+    try:
+        return listed_images(row, "images")
+    except BadRow as exc:
+        raise UsageError(str(exc), field="images") from exc
 
 
 def _check_images(row: Row) -> None:
@@ -153,6 +175,8 @@ def _check_text(name: object, value: object) -> None:
 
 def rows_of(body: bytes, kind: str) -> list[object]:
     """Return the rows of a bulk request: JSON {"products": [...]}, JSON Lines or CSV. Raises UsageError."""
+    if kind == "text/csv":
+        return _csv_rows(body.decode("utf-8-sig", errors="surrogateescape"))
     try:
         text = body.decode("utf-8-sig")
         if kind == "application/json":
@@ -163,17 +187,39 @@ def rows_of(body: bytes, kind: str) -> list[object]:
             return rows
         if kind in ("application/x-ndjson", "application/jsonl"):
             return [json.loads(line) for line in io.StringIO(text) if line.strip()]
-        if kind == "text/csv":
-            return [{k: v for k, v in row.items() if v} for row in csv.DictReader(io.StringIO(text, newline=""))]
-    except (ValueError, RecursionError, csv.Error) as exc:
+    except (ValueError, RecursionError) as exc:
         raise _wrong("body", f"{kind} in UTF-8", str(exc)) from exc
     raise _wrong("body", "application/json, application/x-ndjson or text/csv", kind or "no content type")
+
+
+def _csv_rows(text: str) -> list[object]:
+    """Return a CSV feed's rows; one that can't be read says why under `UNREAD`."""
+    rows: list[object] = []
+    try:
+        for _, row in csv_rows(text, Path("body"), {}, IMAGE_FIELDS | {"delete"}):
+            if isinstance(row, BadRow):
+                rows.append({"product_id": row.product_id, UNREAD: str(row)})
+            else:
+                rows.append({name: cell for name, cell in row.items() if cell})
+    except FeedError as exc:
+        raise UsageError(str(exc), field="body") from exc
+    return rows
+
+
+def last_rows(rows: Sequence[tuple[int, Row]]) -> list[tuple[int, Row]]:
+    """Return rows that `check_row` passed without those that a later one of the same product takes the place of."""
+    last = {_key(row): line for line, row in rows}
+    return [(line, row) for line, row in rows if last[_key(row)] == line]
+
+
+def _key(row: Row) -> Key:
+    return Key(row["shop"], row["product_id"])
 
 
 def split_deletes(rows: Sequence[tuple[int, Row]]) -> tuple[list[tuple[int, Row]], list[Key]]:
     """Return the rows to store, and the products of those that say `delete`."""
     kept = [(line, row) for line, row in rows if not is_delete(row)]
-    gone = [Key(str(row["shop"]), str(row["product_id"]).strip()) for _, row in rows if is_delete(row)]
+    gone = [_key(row) for _, row in rows if is_delete(row)]
     return kept, gone
 
 

@@ -13,14 +13,14 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from twinset.data.feed import FailedRow
 from twinset.errors import NotFound, StoreError, TwinsetError
 from twinset.server.follower import Follower
-from twinset.server.intake import Intake, Row, check_row, failed_json, is_delete, split_deletes
+from twinset.server.intake import Intake, Row, check_row, failed_json, is_delete, last_rows, split_deletes
 from twinset.server.rollout_jobs import KINDS, RolloutWork
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PART = 64  # rows between which other writers get their turn
 POLL_S = 1.0  # for jobs of other processes
 KEEP = 200  # jobs that are done are forgotten beyond these
 MAX_FAILED = 1000  # rows listed; more are counted
-_ID = re.compile(r"[0-9]{14}-[0-9a-f]{12}")
+_ID = re.compile(r"[0-9]{14}([0-9]{6})?-[0-9a-f]{12}")  # ids were of whole seconds once
 log = logging.getLogger(__name__)
 
 
@@ -68,6 +68,9 @@ class Jobs:
         self._rollouts = RolloutWork(follower, self._stopping, allow_private, models)
         self._wake = {ROWS: threading.Event(), ROLLOUTS: threading.Event()}
         self._threads: list[threading.Thread] = []
+        self._damaged: set[str] = set()  # jobs whose files can't be read, once that was logged
+        self._id_lock = threading.Lock()
+        self._last_at = datetime.min.replace(tzinfo=UTC)  # when the last job was made
 
     def start(self, metrics: "Metrics") -> None:
         """Begin to do jobs, those that were cut short first."""
@@ -86,7 +89,7 @@ class Jobs:
 
     def add(self, rows: Sequence[object], shop: str | None) -> Job:
         """Queue rows to be stored or deleted. They are on disk when this returns."""
-        job = _new_job("products", shop, len(rows))
+        job = self._new("products", shop, len(rows))
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         _write(self._rows_file(job.id), lines)
@@ -95,7 +98,14 @@ class Jobs:
     def add_rollout(self, kind: str, options: dict[str, Any]) -> Job:
         """Queue the building of a generation, a switch or the way back."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return self._queue(replace(_new_job(kind, None, 0), options=options), ROLLOUTS)
+        return self._queue(replace(self._new(kind, None, 0), options=options), ROLLOUTS)
+
+    def _new(self, kind: str, shop: str | None, total: int) -> Job:
+        """Return a job that stands behind those before it: they are done in the order of their ids."""
+        with self._id_lock:
+            now = self._last_at = max(datetime.now(UTC), self._last_at + timedelta(microseconds=1))
+        made_at = now.isoformat(timespec="seconds")
+        return Job(f"{now:%Y%m%d%H%M%S%f}-{secrets.token_hex(6)}", shop, kind, "queued", total, created_at=made_at)
 
     def _queue(self, job: Job, kinds: tuple[str, ...]) -> Job:
         self._save(job)
@@ -116,14 +126,21 @@ class Jobs:
         raise NotFound(f"job {job_id[:80]!r}: expected the id of a job, found none; GET /v1/jobs lists them")
 
     def all(self, shop: str | None) -> list[Job]:
-        """Return a shop's jobs, all for None, newest first."""
-        found = []
-        for job_id in sorted(self._ids(), reverse=True):
-            try:
-                found.append(self.get(job_id, shop))
-            except NotFound:
-                continue
-        return found
+        """Return a shop's jobs, all for None, newest first; those whose files are damaged are left out."""
+        found = (self._readable(job_id, shop) for job_id in sorted(self._ids(), reverse=True))
+        return [job for job in found if job is not None]
+
+    def _readable(self, job_id: str, shop: str | None) -> Job | None:
+        """Return a job, None for one that is another shop's, or whose file can't be read, which is logged once."""
+        try:
+            return self.get(job_id, shop)
+        except NotFound:
+            return None
+        except StoreError as exc:
+            if job_id not in self._damaged:
+                self._damaged.add(job_id)
+                log.error("%s", exc)
+            return None
 
     def _ids(self) -> list[str]:
         return [file.stem for file in self.folder.glob("*.json") if _ID.fullmatch(file.stem)]
@@ -134,25 +151,29 @@ class Jobs:
         while not self._stopping.is_set():
             wake.wait(POLL_S)
             wake.clear()
-            if not self.folder.is_dir():
-                continue
-            lock = lock or _lock(self.folder / ("lock" if kinds == ROWS else "rollout.lock"))
-            if lock is None:
-                continue  # another process does them
-            for job_id in sorted(self._ids()):
-                if self._stopping.is_set():
-                    break
-                self._attempt(job_id, kinds, metrics)
-            if kinds == ROWS:
-                self._forget()
+            try:
+                if self.folder.is_dir():
+                    lock = lock or _lock(self.folder / ("lock" if kinds == ROWS else "rollout.lock"))
+                if lock is not None:  # else another process does them
+                    self._work_once(kinds, metrics)
+            except Exception:  # a full disk, say: the jobs that come later are done all the same
+                log.exception("jobs can't be done")
         if lock is not None:
             lock.close()
 
+    def _work_once(self, kinds: tuple[str, ...], metrics: "Metrics") -> None:
+        for job_id in sorted(self._ids()):
+            if self._stopping.is_set():
+                break
+            self._attempt(job_id, kinds, metrics)
+        if kinds == ROWS:
+            self._forget()
+
     def _attempt(self, job_id: str, kinds: tuple[str, ...], metrics: "Metrics") -> None:
+        job = self._readable(job_id, None)
+        if job is None or job.kind not in kinds or job.state not in ("queued", "running"):
+            return
         try:
-            job = self.get(job_id, None)
-            if job.kind not in kinds or job.state not in ("queued", "running"):
-                return
             if kinds == ROWS:
                 self._do(job, metrics)
             else:
@@ -202,7 +223,7 @@ class Jobs:
             except TwinsetError as exc:
                 named = str(row.get("product_id", ""))[:80] if isinstance(row, dict) else ""
                 failed.append(FailedRow(line, named, str(exc)))
-        rows, gone = split_deletes(good)
+        rows, gone = split_deletes(last_rows(good))
         report = self.intake.upsert(rows) if rows else None
         deleted = self.intake.delete(gone) if gone else 0
         failed += report.failed if report else []
@@ -229,7 +250,8 @@ class Jobs:
     def _forget(self) -> None:
         """Remove the oldest jobs that are over."""
         for job_id in sorted(self._ids(), reverse=True)[KEEP:]:
-            if self.get(job_id, None).state in ("done", "failed"):
+            job = self._readable(job_id, None)
+            if job is not None and job.state in ("done", "failed"):
                 (self.folder / f"{job_id}.json").unlink(missing_ok=True)
                 self._rows_file(job_id).unlink(missing_ok=True)
 
@@ -238,12 +260,6 @@ class Jobs:
 
     def _rows_file(self, job_id: str) -> Path:
         return self.folder / f"{job_id}.rows"
-
-
-def _new_job(kind: str, shop: str | None, total: int) -> Job:
-    now = datetime.now(UTC)
-    made_at = now.isoformat(timespec="seconds")
-    return Job(f"{now:%Y%m%d%H%M%S}-{secrets.token_hex(6)}", shop, kind, "queued", total, created_at=made_at)
 
 
 def _lock(file: Path) -> IO[str] | None:

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from twinset.server.http import keep_slashes
 from twinset.server.problems import problem
 from twinset.stages import Spans, timed_stages
 
@@ -35,9 +36,11 @@ class Surround:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         began = time.perf_counter()
+        keep_slashes(scope)
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # uvicorn leaves out the body
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -48,16 +51,16 @@ class Surround:
 
         with self.spans(f"{_method(scope)} request"), timed_stages(self.spans) as stages:
             try:
-                await self.app(scope, receive, send_with_headers)
+                await self.app(asked, receive, send_with_headers)
             except Exception:
                 log.exception("request %s failed", request_id)
                 if not status:
                     answer = problem(500, f"an error of the service; its log says more under request {request_id}")
                     await answer(scope, receive, send_with_headers)
-        self._count(scope, status, time.perf_counter() - began, stages, request_id)
+        self._count({**scope, "route": asked.get("route")}, status, time.perf_counter() - began, stages, request_id)
 
     def _count(self, scope: Scope, status: int, seconds: float, stages: dict[str, float], request_id: str) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        route = getattr(scope.get("route"), "path_format", "other")
         engine = getattr(self.state, "engine", None)
         if engine is not None:
             engine.metrics.requests.labels(route, _method(scope), str(status)).inc()

@@ -62,6 +62,15 @@ class TooMany(Exception):
         self.retry_after_s, self.rate = retry_after_s, rate
 
 
+def status_of(exc: Exception) -> int:
+    """Return the status that an exception of a handler is answered with."""
+    if isinstance(exc, HTTPException):
+        return exc.status_code
+    if isinstance(exc, TwinsetError):
+        return next((status for kind, status in STATUS if isinstance(exc, kind)), 422)
+    return 429 if isinstance(exc, TooMany) else 503 if isinstance(exc, Busy | Loading) else 500
+
+
 class _ProblemResponse(JSONResponse):
     """A problem document; what it quotes of a request may be no proper text."""
 
@@ -104,11 +113,12 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TwinsetError)
     async def of_ours(request: Request, exc: TwinsetError) -> JSONResponse:
-        status = next((status for kind, status in STATUS if isinstance(exc, kind)), 422)
+        status = status_of(exc)
         if status == 503:  # its message may name a path of this machine
             return problem(status, "the store or the model can't be read; the service's log says more")
         named = _NAMED.match(str(exc))
-        field = named[1] if named else "product_id" if status == 404 else "photo"
+        other = "product_id" if status == 404 else "url" if isinstance(exc, FetchError) else "photo"
+        field = named[1] if named else other
         return problem(status, str(exc), [error_entry(exc, field)])
 
     @app.exception_handler(Busy)

@@ -8,6 +8,7 @@ from twinset.boxes import parse_box
 from twinset.server.access import Caller
 from twinset.server.http import read_cursor, write_cursor
 from twinset.server.uploads import PhotoForm, wrong
+from twinset.store.where import quoted
 from twinset.types import Box, FoundItem
 
 MAX_K = 200
@@ -53,7 +54,8 @@ def read_query(form: PhotoForm, caller: Caller) -> Query:
     where = [condition for condition in form.fields.get("where", []) if condition]
     itself = form.text("product_id")
     if itself is not None:
-        where.append(f'product_id!="{itself}"')
+        shop = caller.shop_for(form.text("shop"))
+        where.append(f"not (shop={quoted(shop)} and product_id={quoted(itself)})")
     return Query(
         k=form.whole_number("k", 24, 1, MAX_K),
         offset=offset,

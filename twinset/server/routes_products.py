@@ -1,6 +1,8 @@
 """Products: read, list, their picture; stored and removed by those who may write."""
 
 import asyncio
+import contextlib
+import json
 import logging
 from typing import Any
 
@@ -10,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from twinset.data.feed import FailedRow
 from twinset.errors import NotFound
+from twinset.rules import DEFAULT_SHOP
 from twinset.server.access import admit
 from twinset.server.bodies import BULK_BODY, PRODUCT_BODY
 from twinset.server.engine import Loaded, engine_of
@@ -24,7 +27,7 @@ from twinset.server.schemas import (
 )
 from twinset.server.shown import product_answer
 from twinset.server.uploads import read_body, wrong
-from twinset.server.writing import write_down, writer
+from twinset.server.writing import writing
 from twinset.store import Key
 
 log = logging.getLogger(__name__)
@@ -57,13 +60,21 @@ def _add_reading(app: FastAPI) -> None:
             store = loaded.shop.store
             ids = sorted(key.product_id for key in store.fingerprints() if key.shop == name)
             ids = [product_id for product_id in ids if after is None or product_id > after[0]]
-            page = [product_answer(store.get(found, name).product, loaded, caller) for found in ids[:limit]]
+            page = []
+            for found in ids[:limit]:
+                with contextlib.suppress(NotFound):  # removed meanwhile
+                    page.append(product_answer(store.get(found, name).product, loaded, caller))
             more = len(ids) > limit
             return {"products": page, "next_cursor": write_cursor(ids[limit - 1]) if more else None}
 
         return tagged(request, await asyncio.to_thread(work))
 
-    @app.get("/v1/products/{product_id}", tags=["products"], response_model=ProductAnswer, responses=problems(404, 503))
+    @app.get(
+        "/v1/products/{product_id:product_id}",
+        tags=["products"],
+        response_model=ProductAnswer,
+        responses=problems(404, 503),
+    )
     async def product(request: Request, product_id: str, shop: str | None = None) -> Response:
         """A product as it is stored."""
         engine, caller = engine_of(request), admit(request, "search")
@@ -72,7 +83,7 @@ def _add_reading(app: FastAPI) -> None:
         return tagged(request, product_answer(entry.product, loaded, caller))
 
     @app.get(
-        "/v1/products/{product_id}/image",
+        "/v1/products/{product_id:product_id}/image",
         tags=["products"],
         responses={
             200: {"content": {"image/*": {}}},
@@ -103,7 +114,7 @@ def _add_reading(app: FastAPI) -> None:
 
 def _add_writing(app: FastAPI) -> None:
     @app.put(
-        "/v1/products/{product_id}",
+        "/v1/products/{product_id:product_id}",
         tags=["products"],
         response_model=ProductAnswer,
         responses=problems(401, 403, 413, 415, 422, 429, 503),
@@ -112,34 +123,33 @@ def _add_writing(app: FastAPI) -> None:
     async def put_product(request: Request, product_id: str, shop: str | None = None) -> Response:
         """Store one product, in the place of what was stored of it. It is on disk once this answers."""
         engine = engine_of(request)
-        caller = writer(request, "write", "product.put", product_id)
-        with engine.upload() as count:
-            (row,) = rows_of(b'{"products":[' + await read_body(request, MAX_ROW_BYTES, count) + b"]}", _json(request))
-            if not isinstance(row, dict) or str(row.get("product_id", product_id)) != product_id:
-                raise wrong("product_id", repr(product_id), repr(row)[:80])
-            checked = check_row({**row, "product_id": product_id}, caller.shop_for(shop))
+        with writing(request, "write", "product.put", product_id) as write, engine.upload() as count:
+            asked = write.caller.shop_for(shop)
+            row = _one_row(await read_body(request, MAX_ROW_BYTES, count), _json(request))
+            if str(row.get("product_id", product_id)) != product_id:
+                raise wrong("product_id", repr(product_id), repr(row["product_id"])[:80])
+            checked = check_row({**row, "product_id": product_id}, asked)
+            name, product_id = checked["shop"], checked["product_id"]
+            write.target = f"{name}/{product_id}"
             loaded = engine.ready()
             await asyncio.to_thread(_upsert_one, loaded, checked)
-        name = str(checked["shop"])
-        entry = await asyncio.to_thread(loaded.shop.store.get, product_id.strip(), name)
-        write_down(request, caller, "product.put", f"{name}/{product_id}", 200)
-        return json_answer(json_bytes(product_answer(entry.product, loaded, caller)))
+        entry = await asyncio.to_thread(loaded.shop.store.get, product_id, name)
+        return json_answer(json_bytes(product_answer(entry.product, loaded, write.caller)))
 
     @app.delete(
-        "/v1/products/{product_id}",
+        "/v1/products/{product_id:product_id}",
         tags=["products"],
         status_code=204,
         responses=problems(401, 403, 404, 422, 429, 503),
     )
     async def delete_product(request: Request, product_id: str, shop: str | None = None) -> Response:
         """Remove a product. It is gone from the store once this answers."""
-        caller = writer(request, "write", "product.delete", product_id)
-        name = caller.shop_for(shop)
-        intake = engine_of(request).ready().jobs.intake
-        gone = await asyncio.to_thread(intake.delete, [Key(name, product_id)])
-        write_down(request, caller, "product.delete", f"{name}/{product_id}", 204 if gone else 404)
-        if not gone:
-            raise NotFound(f"product {product_id[:80]!r} of shop {name!r}: expected one that is stored, found none")
+        with writing(request, "write", "product.delete", product_id, 204) as write:
+            name, product_id = write.caller.shop_for(shop).strip() or DEFAULT_SHOP, product_id.strip()
+            write.target = f"{name}/{product_id}"
+            intake = engine_of(request).ready().jobs.intake
+            if not await asyncio.to_thread(intake.delete, [Key(name, product_id)]):
+                raise NotFound(f"product {product_id[:80]!r} of shop {name!r}: expected one that is stored, found none")
         return Response(status_code=204)
 
     @app.post(
@@ -153,14 +163,14 @@ def _add_writing(app: FastAPI) -> None:
     async def bulk(request: Request, shop: str | None = None) -> Response:
         """Store and remove many products in the background: answers with the job, which survives a restart."""
         engine = engine_of(request)
-        caller = writer(request, "write", "product.bulk", "")
-        name = None if caller.shop is None and shop is None else caller.shop_for(shop)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        with engine.upload() as count:
+        with writing(request, "write", "product.bulk", "", 202) as write, engine.upload() as count:
+            name = None if write.caller.shop is None and shop is None else write.caller.shop_for(shop)
             body = await read_body(request, engine.settings.job_bytes, count)
             rows = await asyncio.to_thread(rows_of, body, kind)
+            write.facts["rows"] = len(rows)
             job = await asyncio.to_thread(engine.ready().jobs.add, rows, name)
-        write_down(request, caller, "product.bulk", job.id, 202, rows=len(rows))
+            write.target = job.id
         return json_answer(json_bytes(job_json(job)), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
@@ -171,6 +181,16 @@ def _upsert_one(loaded: Loaded, row: dict[str, Any]) -> None:
     if report.failed:
         (failure,) = failed_json([FailedRow(1, "", report.failed[0].reason)], f"{intake.folder.absolute()}/")
         raise wrong("product", "a product whose image can be had", failure["reason"])
+
+
+def _one_row(body: bytes, kind: str) -> dict[str, Any]:
+    try:
+        row = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise wrong("body", f"{kind} in UTF-8", str(exc)) from exc
+    if not isinstance(row, dict):
+        raise wrong("body", "a product as a JSON object", type(row).__name__)
+    return row
 
 
 def _json(request: Request) -> str:

@@ -19,6 +19,10 @@ DAY_S = 24 * 3600.0
 MOST_LISTS = 50_000  # the newest, that the report of quality looks at
 _DAYS = Query(30, ge=1, le=400)
 _REFUSALS = problems(401, 403, 422, 503)
+_SEARCHED = (  # later pages of hits are no searches
+    "SELECT category, colour, COUNT(*) n, AVG(best_score) score FROM searches "
+    "WHERE shop = ? AND at >= ? AND kind != 'page' "
+)
 _GROUPED = "GROUP BY category, colour ORDER BY n DESC, category, colour LIMIT 200"
 
 
@@ -35,8 +39,7 @@ def _add_searched(app: FastAPI) -> None:
         rows = await _read(
             request,
             shop,
-            "SELECT category, colour, COUNT(*) n, AVG(best_score) score FROM searches WHERE shop = ? AND at >= ? "
-            + _GROUPED,
+            _SEARCHED + _GROUPED,
             days,
         )
         found = [
@@ -64,8 +67,7 @@ def _add_searched(app: FastAPI) -> None:
         rows = await _read(
             request,
             shop,
-            "SELECT category, colour, COUNT(*) n, AVG(best_score) score FROM searches WHERE shop = ? AND at >= ? "
-            f"AND {missed} {_GROUPED}",
+            f"{_SEARCHED} AND {missed} {_GROUPED}",
             days,
             limit,
         )

@@ -18,7 +18,7 @@ from twinset.server.rollout_jobs import offered_model, offered_models
 from twinset.server.routes_jobs import job_json
 from twinset.server.schemas import JobAnswer, RolloutAnswer, problems
 from twinset.server.uploads import read_body, wrong
-from twinset.server.writing import write_down, writer
+from twinset.server.writing import writing
 from twinset.store import Shelf, open_shelf
 from twinset.store.generations import Generation, Generations, all_generations, newest
 
@@ -69,11 +69,10 @@ def add_rollout_routes(app: FastAPI) -> None:
     )
     async def drop_generation(request: Request, number: int) -> Response:
         """Remove a generation that is not in use, for good."""
-        caller = writer(request, "admin", "rollout.drop", str(number))
-        _of_all_shops(caller)
-        loaded = engine_of(request).ready()
-        await asyncio.to_thread(drop, open_shelf(loaded.shop.store.uri), number)
-        write_down(request, caller, "rollout.drop", str(number), 204)
+        with writing(request, "admin", "rollout.drop", str(number), 204) as write:
+            _of_all_shops(write.caller)
+            loaded = engine_of(request).ready()
+            await asyncio.to_thread(drop, open_shelf(loaded.shop.store.uri), number)
         return Response(status_code=204)
 
     _add_jobs(app)
@@ -121,17 +120,17 @@ def _add_jobs(app: FastAPI) -> None:
 
 async def _job(request: Request, kind: str, body: type[BaseModel]) -> Response:
     """Queue a job as the body says."""
-    caller = writer(request, "admin", f"rollout.{kind}", "")
-    _of_all_shops(caller)
-    engine = engine_of(request)
-    with engine.upload() as count:
-        options = _read(body, await read_body(request, MAX_BODY, count))
-    if kind == "reindex":
-        await asyncio.to_thread(offered_model, options["model"], engine.settings.models)
-    else:  # known by now, so that a job that is cut short and done again means the same
-        options["generation"] = await asyncio.to_thread(_number, engine.ready(), options.get("generation"), kind)
-    job = await asyncio.to_thread(engine.ready().jobs.add_rollout, kind, options)
-    write_down(request, caller, f"rollout.{kind}", job.id, 202, **options)
+    with writing(request, "admin", f"rollout.{kind}", "", 202) as write:
+        _of_all_shops(write.caller)
+        engine = engine_of(request)
+        with engine.upload() as count:
+            options = write.facts = _read(body, await read_body(request, MAX_BODY, count))
+        if kind == "reindex":
+            await asyncio.to_thread(offered_model, options["model"], engine.settings.models)
+        else:  # known by now, so that a job that is cut short and done again means the same
+            options["generation"] = await asyncio.to_thread(_number, engine.ready(), options.get("generation"), kind)
+        job = await asyncio.to_thread(engine.ready().jobs.add_rollout, kind, options)
+        write.target = job.id
     return json_answer(json_bytes(job_json(job)), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 

@@ -15,12 +15,10 @@ from twinset.server.query import Query, read_query
 from twinset.server.routes_search import item_answer, search_photo
 from twinset.server.schemas import PROBLEMS, PreviewAnswer, RulesAnswer, problems
 from twinset.server.shown import hit_answer
-from twinset.server.sources import held, photo_of
-from twinset.server.uploads import PhotoForm, read_body, read_form, wrong
-from twinset.server.writing import write_down, writer
+from twinset.server.sources import held, photo_of, with_photo
+from twinset.server.uploads import MAX_RULES_BYTES, PhotoForm, read_body, read_form, wrong
+from twinset.server.writing import writing
 from twinset.shop import Shop
-
-MAX_BODY = 256 * 1024
 
 
 def add_rule_routes(app: FastAPI) -> None:
@@ -40,12 +38,12 @@ def add_rule_routes(app: FastAPI) -> None:
     async def put_rules(request: Request, shop: str | None = None) -> Response:
         """Keep rules in the place of the shop's own: the next search goes by them. {} removes them."""
         engine = engine_of(request)
-        caller = writer(request, "admin", "rules.put", shop or "")
-        name = caller.shop_for(shop)
-        with engine.upload() as count:
-            given = parse_rules(_text(await read_body(request, MAX_BODY, count)))
-        await asyncio.to_thread(save_rules, engine.ready().shop.store, given, name)
-        write_down(request, caller, "rules.put", name, 200, rules=given.describe())
+        with writing(request, "admin", "rules.put", shop or "") as write:
+            name = write.target = write.caller.shop_for(shop)
+            with engine.upload() as count:
+                given = parse_rules(_text(await read_body(request, MAX_RULES_BYTES, count)))
+            write.facts["rules"] = given.describe()
+            await asyncio.to_thread(save_rules, engine.ready().shop.store, given, name)
         return json_answer(json_bytes({"shop": name, "rules": given.model_dump(mode="json")}))
 
     @app.post(
@@ -61,11 +59,12 @@ def add_rule_routes(app: FastAPI) -> None:
         with engine.upload() as count:
             form = await read_form(request, engine.settings.max_bytes, count)
             query, given = read_query(form, caller), parse_rules(form.text("rules") or "{}")
+            form = await with_photo(form, engine, caller, count)
             return json_answer(await engine.run(lambda shop: _preview(shop, engine, caller, form, query, given)))
 
 
 def _preview(shop: Shop, engine: Engine, caller: Caller, form: PhotoForm, query: Query, given: Rules) -> bytes:
-    data, photo = photo_of(form, engine, caller)
+    data, photo = photo_of(form, engine)
     after, before = search_photo(shop, photo, query, given), search_photo(shop, photo, query)
     answer = detect_json((photo.width, photo.height), after)
     for entry, item, kept in zip(answer["items"], after, before, strict=True):

@@ -20,7 +20,7 @@ from twinset.server.misses import is_missed
 from twinset.server.query import Query, next_place, read_query
 from twinset.server.schemas import PROBLEMS, DetectAnswer, SearchAnswer
 from twinset.server.shown import hit_answer
-from twinset.server.sources import held, photo_of
+from twinset.server.sources import held, photo_of, with_photo
 from twinset.server.uploads import PhotoForm, read_form, wrong
 from twinset.shop import Shop
 from twinset.stages import stage
@@ -45,6 +45,7 @@ def add_search_routes(app: FastAPI) -> None:
             query = read_query(form, caller)
             if "rules" in form.fields:
                 raise wrong("rules", "no rules: POST /v1/rules/preview takes them", "some")
+            form = await with_photo(form, engine, caller, count)
             return json_answer(await engine.run(lambda shop: _search(shop, engine, caller, form, query)))
 
     @app.post(
@@ -60,9 +61,10 @@ def add_search_routes(app: FastAPI) -> None:
         with engine.upload() as count:
             form = await read_form(request, engine.settings.max_bytes, count)
             min_score, keep = form.share("min_score"), form.flag("keep")
+            form = await with_photo(form, engine, caller, count)
 
             def work(shop: Shop) -> bytes:
-                data, photo = photo_of(form, engine, caller)
+                data, photo = photo_of(form, engine)
                 answer = detect_json((photo.width, photo.height), shop.detect(photo, min_score))
                 return json_bytes(answer | held(form, engine, caller, data, keep))
 
@@ -71,7 +73,7 @@ def add_search_routes(app: FastAPI) -> None:
 
 def _search(shop: Shop, engine: Engine, caller: Caller, form: PhotoForm, query: Query) -> bytes:
     """Return a search's answer as JSON."""
-    data, photo = photo_of(form, engine, caller)
+    data, photo = photo_of(form, engine)
     items = search_photo(shop, photo, query)
     search_id = uuid.uuid4().hex
     _record(engine, query, search_id, items)
@@ -118,7 +120,8 @@ def item_answer(item: FoundItem, query: Query, loaded: Loaded, caller: Caller) -
 def _record(engine: Engine, query: Query, search_id: str, items: Sequence[FoundItem]) -> None:
     """Count a search's items and write down what they were, not how they look."""
     best = [max((hit.score for hit in item.hits), default=None) for item in items]
-    missed = [not query.narrowed and is_missed(item, engine.settings.miss_score) for item in items]
+    first = not query.narrowed and not query.offset
+    missed = [first and is_missed(item, engine.settings.miss_score) for item in items]
     if not query.offset:
         engine.metrics.items.inc(len(items))
         engine.metrics.misses.inc(sum(missed))

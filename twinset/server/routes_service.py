@@ -47,10 +47,8 @@ def add_service_routes(app: FastAPI) -> None:
         engine, caller = engine_of(request), admit(request, "search")
         store = engine.ready().shop.store
         counts = await asyncio.to_thread(lambda: Counter(key.shop for key in store.fingerprints()))
-        found = [
-            {"shop": name, "products": count} for name, count in sorted(counts.items()) if caller.shop in (None, name)
-        ]
-        return tagged(request, {"shops": found})
+        names = sorted(counts) if caller.shop is None else [caller.shop]  # one without products is nonetheless theirs
+        return tagged(request, {"shops": [{"shop": name, "products": counts[name]} for name in names]})
 
     @app.get("/v1/models", tags=["models"], response_model=ModelsAnswer, responses=problems(503))
     async def models(request: Request) -> Response:

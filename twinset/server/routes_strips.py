@@ -26,7 +26,12 @@ def add_strip_routes(app: FastAPI) -> None:
 
 
 def _add_alike(app: FastAPI) -> None:
-    @app.get("/v1/products/{product_id}/similar", tags=["products"], response_model=SimilarAnswer, responses=_REFUSALS)
+    @app.get(
+        "/v1/products/{product_id:product_id}/similar",
+        tags=["products"],
+        response_model=SimilarAnswer,
+        responses=_REFUSALS,
+    )
     async def similar(
         request: Request,
         product_id: str,
@@ -54,7 +59,12 @@ def _add_alike(app: FastAPI) -> None:
 
         return tagged(request, await engine.run(work))
 
-    @app.get("/v1/products/{product_id}/cheaper", tags=["products"], response_model=CheaperAnswer, responses=_REFUSALS)
+    @app.get(
+        "/v1/products/{product_id:product_id}/cheaper",
+        tags=["products"],
+        response_model=CheaperAnswer,
+        responses=_REFUSALS,
+    )
     async def cheaper(
         request: Request,
         product_id: str,
@@ -76,7 +86,12 @@ def _add_alike(app: FastAPI) -> None:
 
 
 def _add_beside(app: FastAPI) -> None:
-    @app.get("/v1/products/{product_id}/colours", tags=["products"], response_model=ColoursAnswer, responses=_REFUSALS)
+    @app.get(
+        "/v1/products/{product_id:product_id}/colours",
+        tags=["products"],
+        response_model=ColoursAnswer,
+        responses=_REFUSALS,
+    )
     async def colours(
         request: Request,
         product_id: str,
@@ -102,7 +117,9 @@ def _add_beside(app: FastAPI) -> None:
 
         return tagged(request, await engine.run(work))
 
-    @app.get("/v1/products/{product_id}/look", tags=["products"], response_model=LookAnswer, responses=_REFUSALS)
+    @app.get(
+        "/v1/products/{product_id:product_id}/look", tags=["products"], response_model=LookAnswer, responses=_REFUSALS
+    )
     async def look(
         request: Request,
         product_id: str,

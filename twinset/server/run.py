@@ -19,6 +19,7 @@ from twinset.errors import UsageError
 from twinset.server.app import ServerSettings, create_app
 from twinset.server.metrics import SHARED
 from twinset.server.middleware import set_up_logs
+from twinset.server.protocol import LimitedProtocol
 from twinset.shop import open_shop
 
 STOP_S = 10  # requests that are being answered may take this long once the service is told to stop
@@ -62,6 +63,7 @@ def serve(
 def _config(app: FastAPI | str, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=LimitedProtocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=STOP_S,

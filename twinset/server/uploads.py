@@ -15,14 +15,15 @@ from starlette.requests import ClientDisconnect
 
 from twinset.errors import ImageTooLarge, UsageError
 
-FORM_BYTES = 64 * 1024  # beside the photo: fields and the parts' headers
 MAX_FIELD_BYTES = 8 * 1024
+MAX_RULES_BYTES = 256 * 1024
+FORM_BYTES = 64 * 1024 + MAX_RULES_BYTES  # beside the photo: fields and the parts' headers
 MAX_FIELDS = 64
 FIELDS = (
     *("url", "image_id", "product_id", "keep", "k", "cursor", "category", "box", "whole", "where"),
     *("min_score", "facets", "shop", "words", "rules"),
 )
-BODY_S = 60.0  # a body may take to arrive
+BODY_S = 60.0  # a form may take to arrive, and each part of a longer body
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,10 @@ async def read_form(request: Request, max_bytes: int, count: Callable[[int], Non
 
 
 async def read_body(request: Request, max_bytes: int, count: Callable[[int], None] | None = None) -> bytes:
-    """Return a request's body. Raises ImageTooLarge once more bytes came than may."""
+    """Return a request's body. Raises ImageTooLarge once more bytes came than may, UsageError if it stands still.
+
+    It may take as long as it likes, hundreds of MB over a slow line, if only some more of it comes within `BODY_S`.
+    """
     return b"".join([chunk async for chunk in _limited(request, max_bytes, max_bytes, count)])
 
 
@@ -109,8 +113,9 @@ async def _limited(
     if said.isdigit() and int(said) > limit:
         raise _too_large(max_bytes, int(said))
     size = 0
+    chunks = request.stream()
     try:
-        async for chunk in request.stream():
+        while (chunk := await _next(chunks)) is not None:
             size += len(chunk)
             if count is not None:
                 count(len(chunk))
@@ -121,10 +126,19 @@ async def _limited(
         raise wrong("body", "a whole body", "a connection that was closed") from exc
 
 
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
+    """Return a body's next chunk, None behind the last. Raises UsageError if it doesn't come."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await anext(chunks, None)
+    except TimeoutError as exc:
+        raise wrong("body", f"more of the body within {BODY_S:g} s", "one that stood still") from exc
+
+
 async def _multipart_form(request: Request, max_bytes: int, count: Callable[[int], None] | None) -> PhotoForm:
     limit = max_bytes + FORM_BYTES
     chunks = _limited(request, limit, max_bytes, count)
-    parser = MultiPartParser(request.headers, chunks, max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    parser = MultiPartParser(request.headers, chunks, max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_RULES_BYTES)
     parser.spool_max_size = limit + 1  # so that no photo is written to disk
     try:
         form = await parser.parse()
@@ -138,6 +152,8 @@ async def _multipart_form(request: Request, max_bytes: int, count: Callable[[int
                 photos.append(await value.read() if isinstance(value, UploadFile) else value)
             elif isinstance(value, UploadFile):
                 raise wrong(name, "text", "a file")
+            elif len(value) > _room(name):
+                raise wrong(name, f"at most {_room(name):,} characters", f"{len(value):,}")
             else:
                 fields.setdefault(name, []).append(value)
     finally:
@@ -159,9 +175,11 @@ def _json_form(body: bytes, max_bytes: int) -> PhotoForm:
     photos: list[bytes] = []
     fields: dict[str, list[str]] = {}
     for name, value in data.items():
+        if value is None:
+            continue
         if name == "photo":
             photos.append(_from_base64(value, max_bytes))
-        elif value is not None:
+        else:
             entries = value if isinstance(value, list) and name in ("where", "facets") else [value]
             fields[name] = [_json_text(name, entry) for entry in entries]
     return _form(photos, fields)
@@ -184,13 +202,19 @@ def _json_text(name: str, value: object) -> str:
     """Return a JSON value as a form's field has it: a box may be a list of numbers."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if name == "box" and isinstance(value, list) and all(isinstance(side, int | float) for side in value):
+    if name == "box" and isinstance(value, list) and value and all(isinstance(side, int | float) for side in value):
         return ",".join(str(side) for side in value)
     if name == "rules" and isinstance(value, dict):
-        value = json.dumps(value)
-    if isinstance(value, str | int | float) and len(str(value)) <= MAX_FIELD_BYTES:
-        return str(value)
-    raise wrong(name, "text or a number", json.dumps(value))
+        value = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str | int | float):
+        raise wrong(name, "text or a number", json.dumps(value))
+    if len(str(value)) > _room(name):
+        raise wrong(name, f"at most {_room(name):,} characters", f"{len(str(value)):,}")
+    return str(value)
+
+
+def _room(name: str) -> int:
+    return MAX_RULES_BYTES if name == "rules" else MAX_FIELD_BYTES
 
 
 def _form(photos: list[bytes], fields: dict[str, list[str]]) -> PhotoForm:
