@@ -164,12 +164,16 @@ class Shop:
     def look(
         self, product_id: str, shop: str = "default", k: int = 6, where: Sequence[str] = (), categories: int = 4
     ) -> "list[LookPart]":
-        """Return what goes with a product, category by category; see `looks.complete.complete_look`."""
+        """Return what goes with a product, category by category, nothing where the model has no looks.
+
+        See `looks.complete.complete_look`.
+        """
         from twinset.looks.complete import complete_look
-        from twinset.looks.model import load_looks
+        from twinset.looks.model import NO_LOOKS, has_looks, load_looks
 
         if self._looks is None:
-            self._looks = load_looks(self.models.folder)
+            folder = self.models.folder
+            self._looks = load_looks(folder) if has_looks(folder) else NO_LOOKS
         return complete_look(product_id, self.store, self._looks, shop=shop, k=k, where=where, categories=categories)
 
     def index(
@@ -193,13 +197,17 @@ class Shop:
             allow_private=allow_private,
         )
 
+    def image_of(self, product_id: str, shop: str = "default") -> str:
+        """Return the path or URL of a product's first stored image. Raises NotFound."""
+        entry = self.store.get(product_id, shop)
+        return entry.product.images[entry.items[0].image_no]
+
     def product_image(self, product_id: str, shop: str = "default", allow_private: bool = False) -> bytes:
         """Return the bytes of a product's first stored image. Raises NotFound, and DataError if it can't be had."""
         from twinset.fetch import fetch_url
         from twinset.images import read_image_bytes
 
-        entry = self.store.get(product_id, shop)
-        image = entry.product.images[entry.items[0].image_no]
+        image = self.image_of(product_id, shop)
         if not image.lower().startswith(("http://", "https://")):
             return read_image_bytes(Path(image))
         data = fetch_url(image, allow_private=allow_private).data

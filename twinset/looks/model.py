@@ -55,8 +55,24 @@ def inputs(
     return np.concatenate([pairs.ravel(), there, pairs.any(0), missing, [1]]).astype(np.float32)
 
 
+NO_LOOKS = LookModel((), (), np.zeros((1, 0), np.float32), np.zeros(0, np.float32))  # nothing goes with anything
+
+
+def has_looks(folder: Path) -> bool:
+    """Return whether a model has looks, its own or Twinset's.
+
+    A model that ships without has none: `clean` owes nothing to the photos that those of `default` were learned from.
+    """
+    return (folder / FILE).is_file() or folder.resolve().parent != WEIGHTS.resolve()
+
+
 def load_looks(folder: Path) -> LookModel:
     """Return the model in a folder of weights, Twinset's own where it has none. Raises ModelError."""
+    if not has_looks(folder):
+        raise ModelError(
+            f"model {folder.name}: expected a model of looks, found no {FILE}; "
+            f"put one of twinset train looks into a copy of {folder}"
+        )
     file = folder / FILE
     if not file.is_file():
         file = WEIGHTS / "default" / FILE
