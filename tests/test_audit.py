@@ -1,19 +1,24 @@
 """Audited labels: each kind of wrong box is suggested first, and corrections do what they say."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import is_one_error_line
+from fakes import draw_street, save_image
 from PIL import Image
 
 from twinset.data.audit import AcceptSettings, accept_only, audit_boxes
 from twinset.data.audit_set import confusing_pairs, count_categories, find_duplicates, photo_qualities
 from twinset.data.labelled import Labelled, LabelledImage
 from twinset.data.suggestions import Suggestion, apply_suggestions, read_suggestions, write_suggestions
+from twinset.detect.sources import Sources, read_sources
 from twinset.errors import DataError, UsageError
 from twinset.evaluate.audit_page import LABELLED, SUGGESTED, draw_suggestion, write_audit
 from twinset.images import encode_jpeg
+from twinset.taxonomy import default_taxonomy
 from twinset.types import Detections
 
 CATEGORIES = ("top", "skirt", "shorts", "shoes", "hat")
@@ -171,6 +176,73 @@ def test_the_page_shows_the_box_as_labelled_and_as_suggested(tmp_path):
     assert "0.50 add hat: rule, accepted; a.jpg, new box" in page
     colours = {tuple(colour) for colour in draw_suggestion(image, wrong[0]).reshape(-1, 3).tolist()}
     assert {LABELLED, SUGGESTED} <= colours
+
+
+# --- of COCO files ----------------------------------------------------------------------------------------------------
+
+
+def write_coco_file(folder: Path, *photos: tuple[str, str, list[float]]) -> Path:
+    """Write photos of the drawn street, with one (name, label, bbox) each, and return the COCO file."""
+    names = sorted({label for _, label, _ in photos})
+    data = {
+        "images": [{"id": i, "file_name": name} for i, (name, _, _) in enumerate(photos)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": names.index(label), "bbox": bbox}
+            for i, (_, label, bbox) in enumerate(photos)
+        ],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(names)],
+    }
+    for name, _, _ in photos:
+        save_image(draw_street(), folder / name)
+    (folder / "labels.json").write_text(json.dumps(data))
+    return folder / "labels.json"
+
+
+DRAWN_TOP, DRAWN_BAG = [40, 20, 48, 64], [110, 80, 30, 30]
+
+
+def test_photos_of_one_name_in_two_folders_are_told_apart(run, tmp_path):
+    write_coco_file(tmp_path, ("d0/1.png", "bag", DRAWN_TOP), ("d1/1.png", "top", DRAWN_BAG))
+    audited = run("data", "audit", "--coco", "labels.json", "--out", "s.json", "--html", "a.html", "--as-given")
+    assert audited.code == 0, audited.stderr
+    renamed = {(one.image, one.category) for one in read_suggestions("s.json") if one.action == "rename"}
+    assert renamed == {("d0/1.png", "top"), ("d1/1.png", "bag")}
+    applied = run("data", "apply", "s.json", "--coco", "labels.json", "--all", "--out", "c.json", "--json")
+    assert applied.code == 0 and applied.json["corrections"] == len(read_suggestions("s.json"))
+
+
+def test_training_takes_corrections_of_coco_files_too(tmp_path):
+    file = write_coco_file(tmp_path, ("d0/1.png", "top", DRAWN_TOP), ("d1/2.png", "bag", DRAWN_BAG))
+    one = Suggestion("coco", "d0/1.png", "rename", "", 1.0, 0, "top", "bag", (40, 20, 88, 84), True)
+    write_suggestions(tmp_path / "s.json", [one])
+    sources = Sources(coco=((file, tmp_path),), corrections=(str(tmp_path / "s.json"),))
+    samples, _ = read_sources(sources, default_taxonomy(), (*CATEGORIES, "bag"), 0, lambda problems: None)
+    assert [sample.labels.tolist() for sample in samples] == [[len(CATEGORIES)]] * 2
+
+
+@pytest.mark.parametrize(
+    ("edited", "code", "message"),
+    [
+        pytest.param(
+            {"category": "foo"}, 2, "suggestion to rename box 0 of a.png: expected the category", id="unknown"
+        ),
+        pytest.param({"category": "scarf"}, 2, "found 'scarf'", id="unlabelled"),
+        pytest.param({"category": None}, 1, "suggestion 1: expected a category, found None", id="no category"),
+        pytest.param({"box": [0, float("nan"), 5, 5]}, 1, "suggestion 1: expected a box in pixels", id="nan"),
+        pytest.param({"box": [0, 10**400, 5, 5]}, 1, "OverflowError", id="huge"),
+        pytest.param({"box": [300, 0, 400, 90]}, 2, "expected a box in the 160 x 200 photo", id="outside"),
+    ],
+)
+def test_what_was_edited_wrongly_is_said_before_anything_is_written(run, tmp_path, edited, code, message):
+    write_coco_file(tmp_path, ("a.png", "top", DRAWN_TOP))
+    one = Suggestion("coco", "a.png", "rename", "", 1.0, 0, "top", "top", (40, 20, 88, 84), True)
+    write_suggestions(tmp_path / "s.json", [one])
+    data = json.loads((tmp_path / "s.json").read_text())
+    data["suggestions"][0] |= edited
+    (tmp_path / "s.json").write_text(json.dumps(data))
+    ran = run("data", "apply", "s.json", "--coco", "labels.json", "--out", "c.json")
+    assert ran.code == code and is_one_error_line(ran.stderr) and message in ran.stderr
+    assert not (tmp_path / "c.json").exists()
 
 
 # --- the set as a whole -----------------------------------------------------------------------------------------------

@@ -257,6 +257,8 @@ def test_progress_on_a_terminal_is_a_bar_with_rate_and_time_left(monkeypatch, ca
 @dataclass(frozen=True)
 class Inner:
     topk: int = 9
+    alpha: float = 0.5
+    scale: tuple[float, float] = (0.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,18 @@ def test_flags_and_set_change_settings():
     assert type(changed.rate) is float
 
 
-@pytest.mark.parametrize("change", ["bogus=1", "epochs=many", "epochs=1.5", "epochs", 'loss={"bogus": 1}', "loss=3"])
+def test_a_group_of_settings_that_is_set_twice_has_both_changes():
+    changed = changed_settings(Settings(), {}, ['loss={"topk": 13}', 'loss={"alpha": 1, "scale": [1, 3]}'])
+    assert changed.loss == Inner(13, 1.0, (1.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("bogus=1", "epochs=many", "epochs=1.5", "epochs", 'loss={"bogus": 1}', "loss=3"),
+        *('loss={"topk": 1.5}', 'loss={"alpha": "x"}', 'loss={"scale": [1]}', 'loss={"scale": 1}'),
+    ],
+)
 def test_a_setting_that_cannot_be_is_named(change):
     with pytest.raises(UsageError, match=f"--set.*{change.partition('=')[0]}"):
         changed_settings(Settings(), {}, [change])
@@ -357,6 +370,36 @@ def test_evaluate_detector_prints_a_table_and_writes_a_page(run, fake_models, tm
     assert ran.code == 0 and "top" in ran.stdout and "1.000" in ran.stdout
     assert "1 problems" in ran.stderr and (tmp_path / "failures.html").exists()
     assert run("evaluate", "detector", "--coco", file, "--strict").code == 1
+
+
+def finds_groups(models: FakeModels) -> None:
+    """Have a model find groups, as one trained with --level group does."""
+    from twinset.levels import at_level
+
+    group_of = {category.name: category.group for category in models.taxonomy.categories}
+    models.categories = tuple(group_of[name] for name in models.categories)
+    models.taxonomy = at_level(models.taxonomy, "group")
+
+
+@pytest.mark.parametrize("flags", [("packshots",), ("retrieval", "--no-baselines")], ids=lambda flags: flags[0])
+def test_a_model_of_groups_is_measured_on_groups(run, fake_models, shop_folder, flags):
+    words = ("evaluate", flags[0], shop_folder / "products.csv", *flags[1:], "--json")
+    before = run(*words).json["n"]
+    finds_groups(fake_models)
+    ran = run(*words)
+    assert ran.code == 0 and ran.json["n"] == before > 0
+    assert set(ran.json.get("per_category", ["clothes/top"])) & {"clothes/top"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("data", "audit", "--out", "s.json"), ("evaluate", "audit", "--planted", "4"), ("evaluate", "closeups")],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_model_of_groups_is_refused_where_categories_are_needed(run, fake_models, tmp_path, words):
+    finds_groups(fake_models)
+    ran = run(*words[:2], "--coco", coco(tmp_path, [[40, 20, 48, 64]]), *words[2:])
+    assert ran.code == 2 and is_one_error_line(ran.stderr) and "found --level group" in ran.stderr
 
 
 @pytest.mark.parametrize("flags", [("packshots",), ("retrieval", "--no-baselines")], ids=lambda flags: flags[0])

@@ -1,5 +1,7 @@
 """Detection figures on boxes checkable by hand."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,14 +176,28 @@ def test_a_detector_is_measured_on_photos(tmp_path):
     assert done == [1]
 
 
+def test_a_photo_that_cannot_be_read_is_left_out_of_the_figures(tmp_path):
+    labelled = street(tmp_path, ("top", (40, 20, 88, 84)), categories=("top",))
+    whole = labelled.images[0]
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(whole.path.read_bytes()[:-200])
+    labelled.images.insert(0, replace(whole, path=cut))
+
+    figures = evaluate_detector(labelled, FakeModels())
+
+    assert (figures.n, figures.boxes, figures.recall) == (1, 1, 1)
+    (problem,) = figures.unread
+    assert str(cut) in problem and figures.as_json()["unread"] == 1
+    with pytest.raises(DataError, match=r"cut\.png"):
+        evaluate_detector(labelled, FakeModels(), strict=True)
+
+
 def test_photos_without_boxes_are_refused(tmp_path):
     with pytest.raises(UsageError, match="expected labelled photos with boxes"):
         evaluate_detector(street(tmp_path, categories=("top",)), FakeModels())
 
 
 def test_figures_by_name_are_plain_json(tmp_path):
-    import json
-
     figures = figures_of(photo(("top", A)), detections(("top", 0.9, A)))
     data = json.loads(json.dumps(figures.as_json()))
     assert data["map_50"] == 1
@@ -228,7 +244,20 @@ def test_two_reports_are_compared():
     }
 
 
-def test_what_is_no_report_is_named(tmp_path):
-    (tmp_path / "other.json").write_text('{"recall": 1}')
-    with pytest.raises(DataError, match=r"other\.json: expected figures of .*, found no map_50"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"recall": 1}', '{"map_50": "a"}', '{"map_50": true}', '{"sources": 3}', '{"sources": {"street-voc": 1}}'),
+        *('{"map_50": 1, "per_category": [1]}', '{"map_50": 1, "per_category": {"top": {"n": 1}}}'),
+    ],
+)
+def test_what_is_no_report_is_named(text, tmp_path):
+    (tmp_path / "other.json").write_text(text)
+    with pytest.raises(DataError, match=r"other\.json: expected figures of .*, found "):
         read_report(tmp_path / "other.json")
+
+
+def test_a_report_of_several_sources_is_read(tmp_path):
+    report = {"sources": {"street-voc": figures_of(photo(("top", A)), detections()).as_json(), "coco": {"map_50": 1}}}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert read_report(tmp_path / "report.json")["sources"]["coco"] == {"map_50": 1}

@@ -191,6 +191,12 @@ def test_street_items_are_searched_as_drawn_and_as_detected(shop, tmp_path):
     assert street.drawn == pytest.approx(2 / 3)
 
 
+def test_street_like_views_are_made_of_queries_alone(shop, monkeypatch):
+    (shop.path.parent / "20.png").write_bytes((shop.path.parent / "11.png").read_bytes())  # no query any more
+    monkeypatch.setattr(retrieval, "street_like_recall", lambda described, images, *others: sorted(images))
+    assert evaluate_retrieval(shop, FakeModels(), baselines=False, scenes=[]).street_like == [0]
+
+
 def test_every_product_finds_itself(shop):
     figures = evaluate_retrieval(shop, FakeModels(), baselines=False)
     assert (figures.self_found, figures.products) == (1, 7)

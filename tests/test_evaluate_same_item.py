@@ -64,6 +64,12 @@ def test_a_folder_without_pairs_is_refused(tmp_path, text):
         read_pairs(tmp_path)
 
 
+def test_a_row_that_is_too_short_is_named(tmp_path):
+    (tmp_path / "pairs.csv").write_text("item_id,image_a,image_b,kind\n1,a.jpg,b.jpg,\n2,c.jpg\n", encoding="utf-8")
+    with pytest.raises(DataError, match="image_b and kind in each row, found fewer in pair 2"):
+        read_pairs(tmp_path)
+
+
 def test_the_page_shows_wrong_answers_first(folder, tmp_path):
     report_items.write_same_item(tmp_path / "page.html", folder, evaluate_same_item(folder, FakeModels(), {}))
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

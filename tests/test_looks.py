@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import is_one_error_line
 from fakes import FakeModels, draw_street, save_image
 from test_store import MODEL, make_entry, unit
 
@@ -15,7 +16,9 @@ from twinset.looks.complete import complete_look, style_fit
 from twinset.looks.model import LookModel, inputs, load_looks, save_looks
 from twinset.looks.outfits import Outfit, outfits_of
 from twinset.looks.train import LookSettings, train_looks
+from twinset.models import WEIGHTS
 from twinset.rules import Rules, save_rules
+from twinset.shop import Shop
 from twinset.store import open_store
 from twinset.types import Colour, Product
 
@@ -103,6 +106,19 @@ def test_a_damaged_model_is_named(tmp_path, text):
 
 def test_a_model_without_looks_uses_those_that_ship(tmp_path):
     assert "shoes" in load_looks(tmp_path).categories
+
+
+def test_a_model_that_ships_without_looks_has_none(run, store):
+    with pytest.raises(ModelError, match=r"model clean: expected a model of looks, found no looks\.json; put one of"):
+        load_looks(WEIGHTS / "clean")
+    ran = run("look", "p000", "--store", store, "--model", "clean")
+    assert (ran.code, ran.stdout) == (1, "") and is_one_error_line(ran.stderr)
+    models = FakeModels()
+    models.folder = WEIGHTS / "clean"
+    shop = Shop(models, open_store(store, models.version))
+    assert shop.look("p000") == []
+    with pytest.raises(NotFound):
+        shop.look("nothing")
 
 
 # --- complete the look ------------------------------------------------------------------------------------------------

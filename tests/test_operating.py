@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from fakes import save_image
 
-from twinset.detect.operating import best_threshold, exponent
+from twinset.data.labelled import Labelled, LabelledImage
+from twinset.detect.detector import Detector, DetectorConfig, load_config, points_of
+from twinset.detect.operating import best_threshold, exponent, match_all, take_over_threshold
 
 
 def test_best_threshold_is_between_the_last_that_helps_and_the_next() -> None:
@@ -41,3 +46,31 @@ def test_a_category_of_few_boxes_takes_the_usual_exponent_in() -> None:
     assert exponent(scores, right, 20, 0.3, usual=0.5) == pytest.approx(own)
     assert exponent(scores, right, 5, 0.3, usual=0.5) == pytest.approx(0.5 * (own / 0.5) ** 0.25, abs=1e-4)
     assert exponent(np.zeros(0), np.zeros(0, bool), 0, 0.3, usual=0.5) == 0.5
+
+
+def test_boxes_of_categories_a_source_does_not_label_are_not_to_be_found(tmp_path: Path) -> None:
+    path = save_image(np.zeros((64, 64, 3), np.uint8), tmp_path / "photo.png")
+    boxes = np.array([[0, 0, 64, 64]] * 3, np.float32)
+    image = LabelledImage(path, 64, 64, boxes, ("top", "bag", "hat"), np.array([False, False, True]), "test")
+
+    def run(pixels: np.ndarray) -> list[np.ndarray]:
+        count = len(points_of((pixels.shape[2], pixels.shape[1])))
+        scores = np.zeros((len(pixels), count, 3), np.float32)
+        scores[:, -1] = 0.9
+        return [np.full((len(pixels), count, 4), 64, np.float32), scores]
+
+    detector = Detector(run, DetectorConfig(("top", "bag", "hat"), 64 * 64))
+    _, right, labels, totals = match_all(detector, [Labelled([image], ("top", "hat"), [])])
+
+    assert totals.tolist() == [1, 0, 0]
+    assert (right.tolist(), labels.tolist()) == ([True], [0])
+
+
+def test_a_threshold_is_taken_over_with_exponents_by_name(tmp_path: Path) -> None:
+    start, own = tmp_path / "start.json", tmp_path / "detector.json"
+    DetectorConfig(("top", "bag", "hat"), 4096, 0.4, 0.6, (0.5, 0.7, 0.6), 0.3, 0.2).save(start)
+    DetectorConfig(("hat", "watch", "top"), 1024).save(own)
+
+    take_over_threshold(tmp_path, start.with_suffix(".onnx"))
+
+    assert load_config(own) == DetectorConfig(("hat", "watch", "top"), 1024, 0.4, 0.6, (0.6, 0.6, 0.5), 0.3, 0.2)

@@ -8,12 +8,13 @@ from click.testing import CliRunner
 from PIL import Image as Pillow
 
 from twinset.cli import cli
+from twinset.data.ccp import read_ccp
 from twinset.data.labelled import is_dev
 from twinset.describe.colours import main_colour
 from twinset.describe.labels import load_labels
 from twinset.describe.photos import photo_items
-from twinset.describe.samples import UNKNOWN
-from twinset.errors import UsageError
+from twinset.describe.samples import UNKNOWN, backgrounds, street_samples
+from twinset.errors import DataError, UsageError
 from twinset.models import WEIGHTS
 from twinset.taxonomy import default_taxonomy
 
@@ -71,6 +72,48 @@ def test_items_have_types_and_measured_colours(ccp, classed):
     assert ("hat", "hat") in {pair[:2] for pair in said}  # CCP has one word for all hats: the category stands for them
     assert all(item.mask is not None and item.mask.shape == item.pixels.shape[:2] for item in items)
     assert {item.product_id for item in items} >= {"0003", "s1"}
+
+
+def test_photos_that_cannot_be_decoded_are_left_out(ccp, classed, tmp_path):
+    ccp, classed = shutil.copytree(ccp, tmp_path / "ccp"), shutil.copytree(classed, tmp_path / "classed")
+    for cut in (ccp / "photos" / "0003.jpg", classed / "train" / "shorts" / "s1.jpg"):
+        cut.write_bytes(cut.read_bytes()[:-200])
+    items, vocabulary = photo_items(ccp, classed, TAXONOMY, strict=False, tell=lambda problems: None)
+
+    assert {item.product_id for item in items}.isdisjoint({"0003", "s1"}) and "s2" in {i.product_id for i in items}
+    for given in ((ccp, None), (None, classed)):
+        with pytest.raises(DataError, match=r"(0003|s1)\.jpg"):
+            photo_items(*given, TAXONOMY, strict=True, tell=lambda problems: None)
+
+    images = read_ccp(ccp, "train+dev", TAXONOMY).images
+    assert len(street_samples(images, ccp, vocabulary, TAXONOMY)) == 2 * PHOTOS + 3 - 2  # of four hats one is gone
+    assert len(backgrounds(images, PHOTOS, np.random.default_rng(0))) == PHOTOS - 1
+    with pytest.raises(DataError, match=r"0003\.jpg"):
+        street_samples(images, ccp, vocabulary, TAXONOMY, strict=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: data[:150] + b"x" * 40 + data[190:], id="compressed data"),
+        pytest.param(lambda data: data[:124], id="cut off in the header"),
+        pytest.param(lambda data: b"", id="empty"),
+    ],
+)
+def test_a_damaged_mask_is_told_and_the_rest_read(ccp, tmp_path, damage):
+    folder = shutil.copytree(ccp, tmp_path / "ccp")
+    file = folder / "annotations" / "pixel-level" / "0003.mat"
+    mask = scipy_io.loadmat(file)["groundtruth"]
+    scipy_io.savemat(file, {"groundtruth": mask}, do_compression=True)
+    file.write_bytes(damage(file.read_bytes()))
+    labelled = read_ccp(folder, "train+dev", TAXONOMY)
+    assert len(labelled.images) == PHOTOS - 1
+    assert [problem.where for problem in labelled.problems] == [str(file)]
+    with pytest.raises(DataError, match=r"0003\.mat"):
+        read_ccp(folder, "train+dev", TAXONOMY, strict=True)
+    shutil.copy(file, folder / "label_list.mat")
+    with pytest.raises(DataError, match=r"label_list\.mat"):
+        read_ccp(folder, "train+dev", TAXONOMY)
 
 
 def test_an_items_colour_is_that_of_most_of_it():

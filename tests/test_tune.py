@@ -111,6 +111,21 @@ def test_a_study_of_other_settings_is_refused(monkeypatch, tmp_path: Path):
         tune_detector(dataclasses.replace(SETTINGS, epochs=9), [], ("top",), mosaics, 2, tmp_path)
 
 
+def test_a_study_of_other_data_is_refused(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(tune, "train_detector", FakeTraining())
+    data = {"voc": "/street-voc", "dev": "abc"}
+    tune_detector(SETTINGS, [], ("top",), mosaics, 1, tmp_path, "none", data=data)
+    tune_detector(SETTINGS, [], ("top",), mosaics, 1, tmp_path, "none", data=data)
+
+    with pytest.raises(DataError, match="expected a study of these data, found one with voc '/street-voc'"):
+        tune_detector(SETTINGS, [], ("top",), mosaics, 2, tmp_path, "none", data=data | {"voc": "/mine"})
+
+    assert len(list(tmp_path.glob("trial-*"))) == 1
+    (tmp_path / tune.STUDY).unlink()  # what is left of its trainings is not taken for those of another
+    tune_detector(SETTINGS, [], ("top",), mosaics, 1, tmp_path, "none", data=data | {"dev": "def"})
+    assert len(list(tmp_path.glob("trial-*"))) == 2
+
+
 def test_flags_give_training_the_settings_that_were_tried():
     values = {"learning_rate": 0.00123456, "loss.topk": 12, "loss.beta": 4.0, "augment.mosaic": 0.5}
     words = [word for flag in as_flags(values) for word in shlex.split(flag)]

@@ -101,7 +101,12 @@ class EfficientNetLite(nn.Module):
         return features
 
     def freeze(self, blocks: int) -> None:
-        """Stop gradients into the stem and the first `blocks` blocks, and into every batch norm of the backbone."""
+        """Stop gradients into the stem and the first `blocks` blocks, and into every batch norm of the backbone.
+
+        Raises UsageError for more blocks than there are.
+        """
+        if blocks > len(self._blocks):
+            raise UsageError(f"frozen_blocks: expected 0 to {len(self._blocks)}, found {blocks}", field="frozen_blocks")
         for parameter in self._conv_stem.parameters():
             parameter.requires_grad_(False)
         for block in self._blocks[:blocks]:

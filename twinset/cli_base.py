@@ -14,6 +14,7 @@ from twinset.errors import DataError, TwinsetError, UsageError
 if TYPE_CHECKING:
     from twinset.data.feed import Feed
     from twinset.data.labelled import Problem
+    from twinset.taxonomy import Taxonomy
 
 F = TypeVar("F", bound=Callable[..., Any])
 STOPPED = 130  # the shell's code for Ctrl-C
@@ -72,13 +73,13 @@ def report_problems(problems: "Sequence[Problem]") -> None:
         click.echo(f"{len(problems)} problems; the rest is read", err=True)
 
 
-def read_rows(file: Path, strict: bool) -> "Feed":
-    """Return a product feed, its bad rows told on stderr."""
+def read_rows(file: Path, strict: bool, taxonomy: "Taxonomy | None" = None) -> "Feed":
+    """Return a product feed, its bad rows told on stderr. `taxonomy` is by default the one that ships."""
     from twinset.data.feed import read_feed
     from twinset.data.labelled import Problem
     from twinset.taxonomy import default_taxonomy
 
-    feed = read_feed(file, default_taxonomy(), strict=strict)
+    feed = read_feed(file, taxonomy or default_taxonomy(), strict=strict)
     report_problems([Problem(f"{file}:{row.line}", f"{row.product_id} {row.reason}".strip()) for row in feed.failed])
     return feed
 

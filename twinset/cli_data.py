@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
-from twinset.cli_labelled import detect_all, labelled_options, read_labelled
+from twinset.cli_labelled import detect_all, labelled_options, read_labelled, refuse_level
 
 if TYPE_CHECKING:
     from twinset.data.labelled import Labelled
@@ -72,9 +73,11 @@ def audit(
     from twinset.models import load_models
 
     settings = accept_only([rule for rule in accept.split(",") if rule])
-    labelled = read_labelled(voc, ccp, coco, images, split, strict, corrected=not as_given)
     finder = load_models(model, threads)
-    found = detect_all([image.path for image in labelled.images], finder.detector, LOWEST_SCORE)
+    refuse_level(finder.taxonomy, "corrections name categories")
+    labelled = read_labelled(voc, ccp, coco, images, split, strict, corrected=not as_given, taxonomy=finder.taxonomy)
+    photos, found = detect_all(labelled.images, finder, LOWEST_SCORE, strict)
+    labelled = replace(labelled, images=photos)
     suggestions = audit_boxes(labelled.images, found, finder.categories, labelled.categories, settings)
     kept = [one for one in suggestions if one.accepted or (one.score >= min_suspicion and not accepted_only)]
     write_suggestions(out, kept, photos=len(labelled.images), split=split, model=finder.version, accept=accept)
@@ -144,12 +147,13 @@ def apply(
     Example: twinset data apply suggestions.json --voc street-voc --out corrected.json
     """
     from twinset.data.coco import write_coco
-    from twinset.data.suggestions import apply_suggestions, read_suggestions
+    from twinset.data.suggestions import apply_suggestions, check_suggestions, read_suggestions
 
     read = read_suggestions(suggestions)
     labelled = read_labelled(voc, ccp, coco, images, split, strict, corrected=not as_given)
-    names = {(image.source, image.path.name) for image in labelled.images}
+    names = {(image.source, image.name) for image in labelled.images}
     done = [one for one in read if (one.source, one.image) in names and (one.accepted or everything)]
+    check_suggestions(labelled, done)
     corrected = apply_suggestions(labelled, read, everything)
     write_coco(corrected, out)
     if as_json:

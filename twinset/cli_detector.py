@@ -78,7 +78,7 @@ def train_detector_command(
     Example: twinset train detector --voc street-voc --ccp street-ccp --catalog products.csv --out runs/detector
     """
     prepare(threads)
-    from twinset.detect.operating import set_threshold
+    from twinset.detect.operating import set_threshold, take_over_threshold
     from twinset.detect.sources import read_sources
     from twinset.detect.train import TrainSettings, train_detector
     from twinset.evaluate.detection import evaluate_on
@@ -90,10 +90,14 @@ def train_detector_command(
     categories = kept_categories(taxonomy, leave_out)
     start = start_file(start_from, "detector") if start_from else None
     samples, dev = read_sources(sources, taxonomy, categories, settings.seed, report_problems)
-    evaluate = evaluate_on(dev, taxonomy) if dev else None
-    weights = train_detector(settings, samples, categories, out, evaluate, start)
+    if not dev:
+        values = f"those of {start}" if start else "the usual ones"
+        click.echo(f"no dev photos with such boxes: threshold and weights of scores are {values}", err=True)
+    weights = train_detector(settings, samples, categories, out, evaluate_on(dev) if dev else None, start)
     if dev:
-        set_threshold(weights.parent, dev, taxonomy)
+        set_threshold(weights.parent, dev)
+    elif start:
+        take_over_threshold(weights.parent, start)
     if taxonomy_file or level != "category":
         note_taxonomy(weights.parent, level, taxonomy_file)
     click.echo(weights)
@@ -133,7 +137,10 @@ def kept_categories(taxonomy: "Taxonomy", leave_out: str) -> tuple[str, ...]:
         raise UsageError(
             f"--leave-out: expected some of {', '.join(taxonomy.names)}; found {unknown[0]!r}", field="leave-out"
         )
-    return tuple(name for name in taxonomy.names if name not in left)
+    kept = tuple(name for name in taxonomy.names if name not in left)
+    if not kept:
+        raise UsageError("--leave-out: expected a category to be left to learn, found none", field="leave-out")
+    return kept
 
 
 def note_taxonomy(folder: Path, level: str, file: Path | None) -> None:

@@ -67,7 +67,7 @@ def packshots(
     from twinset.models import load_models
 
     models = load_models(model, threads)
-    rows = read_rows(feed, strict)
+    rows = read_rows(feed, strict, models.taxonomy)
     drawn = read_coco(boxes, rows.path.parent, models.taxonomy, strict) if boxes else None
     for label_problem in drawn.problems if drawn else ():
         click.echo(f"{label_problem.where}: {label_problem.message}", err=True)
@@ -117,9 +117,9 @@ def retrieval(
 
     models = load_models(model, threads)
     others = _towers(towers, threads)
-    rows = read_rows(feed, strict)
-    street = read_labelled(voc, None, None, None, "val", strict).images if voc else []
-    worn = read_labelled(None, ccp, None, None, "val", strict).images if ccp else []
+    rows = read_rows(feed, strict, models.taxonomy)
+    street = read_labelled(voc, None, None, None, "val", strict, taxonomy=models.taxonomy).images if voc else []
+    worn = read_labelled(None, ccp, None, None, "val", strict, taxonomy=models.taxonomy).images if ccp else []
     with terminal_progress("embedding") as progress:
         progress.start(len(rows.products) + len(street) + len(worn))
         scenes = _scenes(worn) if ccp else None

@@ -73,7 +73,9 @@ def evaluate_detector_command(
     for source, labelled in parts.items():
         with terminal_progress("detecting") as progress:
             progress.start(len(labelled.images))
-            figures[source] = evaluate_detector(labelled, finder, progress.advance, rounds)
+            figures[source] = evaluate_detector(labelled, finder, progress.advance, rounds, strict)
+    for problem in (problem for one in figures.values() for problem in one.unread):
+        click.echo(problem, err=True)
     if html:
         write_detection(html, figures)
     changes = {source: _differences(one, source, before, compare) for source, one in figures.items()} if before else {}

@@ -1,16 +1,17 @@
 """`twinset evaluate audit|closeups`: figures on views and labels made from labelled photos."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from twinset.cli_base import json_option, model_option, options, print_json, strict_option, threads_option
-from twinset.cli_labelled import detect_all, labelled_options, read_labelled
+from twinset.cli_labelled import detect_all, labelled_options, read_labelled, refuse_level
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
-    from twinset.data.labelled import Labelled
+    from twinset.data.labelled import Labelled, LabelledImage
 
 
 @click.command("audit")
@@ -44,12 +45,19 @@ def audit(
     from twinset.evaluate.audit import evaluate_audit
     from twinset.models import load_models
 
-    truth = read_labelled(voc, ccp, coco, images, split, strict)
-    given = None if coco else _in_order_of(truth, read_labelled(voc, ccp, coco, images, split, strict, corrected=False))
+    finder = load_models(model, threads)
+    refuse_level(finder.taxonomy, "corrections name categories")
+    own = finder.taxonomy
+    truth = read_labelled(voc, ccp, coco, images, split, strict, taxonomy=own)
     if sum(len(image.boxes) for image in truth.images) < planted:
         raise UsageError(f"--planted: expected no more errors than boxes, found {planted}", field="planted")
-    finder = load_models(model, threads)
-    found = detect_all([image.path for image in truth.images], finder.detector, LOWEST_SCORE)
+    photos, found = detect_all(truth.images, finder, LOWEST_SCORE, strict)
+    truth = replace(truth, images=photos)
+    as_given = None if coco else read_labelled(voc, ccp, None, None, split, strict, corrected=False, taxonomy=own)
+    given = _in_order_of(truth, as_given) if as_given else None
+    if given is None:
+        untold = "what was corrected by hand, and what accepting by rule gains"
+        click.echo(f"no corrected labels beside those given: {untold}, can't be measured", err=True)
     figures = evaluate_audit(truth, given, found, finder.categories, planted, first, seed).as_json()
     if as_json:
         print_json(figures)
@@ -94,6 +102,7 @@ def closeups(
     from twinset.models import load_finder
 
     finder, taxonomy = load_finder(model, threads)
+    refuse_level(taxonomy, "close-ups are cut of items of categories")
     labelled = read_labelled(voc, ccp, coco, images, split, strict, taxonomy=taxonomy)
     with terminal_progress("detecting") as progress:
         progress.start(len(labelled.images))
@@ -110,9 +119,15 @@ def closeups(
 
 def _in_order_of(truth: "Labelled", given: "Labelled") -> "Labelled | None":
     """Return the given labels' photos in the truth's order; None where some are missing, or they are the truth."""
-    from dataclasses import replace
-
     by_path = {image.path.name: image for image in given.images}
     if any(image.path.name not in by_path for image in truth.images):
         return None
-    return replace(given, images=[by_path[image.path.name] for image in truth.images])
+    images = [by_path[image.path.name] for image in truth.images]
+    if all(_same_labels(image, right) for image, right in zip(images, truth.images, strict=True)):
+        return None
+    return replace(given, images=images)
+
+
+def _same_labels(image: "LabelledImage", other: "LabelledImage") -> bool:
+    same = image.labels == other.labels and (image.boxes == other.boxes).all() and (image.crowd == other.crowd).all()
+    return bool(same)

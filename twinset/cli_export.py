@@ -40,12 +40,6 @@ def export() -> None:
 @click.option(
     "--reweigh", is_flag=True, help="Of a finished encoder, weigh the embedding's parts anew: vectors change."
 )
-@click.option(
-    "--average",
-    multiple=True,
-    metavar="MODEL",
-    help="Take the mean of its weights and this encoder's, which RUN started from; may be given several times.",
-)
 @options(strict_option, threads_option)
 def export_encoder_command(
     run: Path,
@@ -56,7 +50,6 @@ def export_encoder_command(
     out: Path,
     model: str,
     reweigh: bool,
-    average: Sequence[str],
     strict: bool,
     threads: int | None,
 ) -> None:
@@ -64,21 +57,19 @@ def export_encoder_command(
 
     What is chosen on dev is chosen anew: weights of the embedding's parts and of labels, thresholds, scores. RUN may be
     a model's folder too: its network stays, and stores with it, and labels.json is made anew. With --reweigh the parts
-    of the embedding, too, get the weights that do best on dev, and stores have to be indexed anew. So they have with
-    --average, of which all is chosen anew.
+    of the embedding, too, get the weights that do best on dev, and stores have to be indexed anew.
 
     Example: twinset export encoder runs/encoder --catalog products.csv --ccp street-ccp --out runs/model
     """
     from twinset.cli_train import prepare
 
     prepare(threads)
-    from twinset.describe.average import average_encoders
     from twinset.describe.labels import FILE as LABELS
     from twinset.describe.refit import load_finished, refit_labels
     from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import finish_encoder, load_trainee
     from twinset.detect.sources import Sources
-    from twinset.models import model_folder, start_file
+    from twinset.models import model_folder
     from twinset.taxonomy import default_taxonomy
     from twinset.training import CHECKPOINT
 
@@ -86,11 +77,7 @@ def export_encoder_command(
     if out.resolve() == folder.resolve():
         raise UsageError(f"--out: expected another folder than that of --model {model}, found {out}", field="out")
     finished = None
-    if average:
-        others = [start_file(other, "encoder") for other in average]
-        trainee, settings, vocabulary = average_encoders(run, others)
-        seed = settings.seed
-    elif not (run / CHECKPOINT).exists() and (run / LABELS).exists():
+    if not (run / CHECKPOINT).exists() and (run / LABELS).exists():
         if out.resolve() == run.resolve():
             raise UsageError(f"--out: expected another folder than the model's own, found {out}", field="out")
         finished = load_finished(run, threads)
@@ -108,8 +95,9 @@ def export_encoder_command(
         click.echo(refit_labels(finished, data.items, data.scenes, out, *street, reweigh=run if reweigh else None))
     else:
         click.echo(finish_encoder(trainee, settings.size, vocabulary, data.items, data.scenes, out, *street))
-    for file in ("detector.onnx", "detector.json"):
-        shutil.copyfile(folder / file, out / file)
+    for file in ("detector.onnx", "detector.json", "taxonomy.toml"):
+        if (folder / file).exists():
+            shutil.copyfile(folder / file, out / file)
 
 
 @export.command("detector")
@@ -228,11 +216,13 @@ def _fit_threshold(out: Path, sources: "Sources") -> None:
     """Fit a model's threshold to the photos of dev."""
     from twinset.detect.detector import load_config
     from twinset.detect.operating import set_threshold
-    from twinset.detect.sources import street_photos
+    from twinset.detect.sources import by_source, street_photos
     from twinset.models import model_taxonomy
 
-    taxonomy = model_taxonomy(out, load_config(out / "detector.json"))
-    set_threshold(out, street_photos(sources, taxonomy, report_problems)[1], taxonomy)
+    config = load_config(out / "detector.json")
+    taxonomy = model_taxonomy(out, config)
+    dev = street_photos(sources, taxonomy, report_problems)[1]
+    set_threshold(out, by_source(dev, config.categories, taxonomy))
 
 
 def _offer_int8(run: Path, out: Path, voc: Path, as_json: bool, threads: int | None) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from twinset.types import Detections
 
 LOWEST = 0.05  # score of detections that are looked at
-Photo = tuple[Path, int, int]  # file, width, height
+
+
+class Photo(NamedTuple):
+    """A photo and its size."""
+
+    path: Path
+    width: int
+    height: int
+
+
 folder_argument = click.argument("folder", type=FOLDER)
 
 
@@ -62,6 +71,7 @@ def pseudo(
     """
     from twinset.data.coco import write_coco
     from twinset.data.pseudo import pseudo_labels
+    from twinset.detect.sources import PSEUDO
 
     left = [name for name in leave_out.split(",") if name]
     photos, models, found = _look(folder, model, threads, doubt)
@@ -72,7 +82,7 @@ def pseudo(
         )
     taught = [name for name in models.categories if name not in left]
     labelled = pseudo_labels(photos, found, models.categories, taught, min_score, doubt)
-    write_coco(labelled, out, folder, f"pseudo-labels of {models.version}, from {min_score}, doubtful from {doubt}")
+    write_coco(labelled, out, folder, f"{PSEUDO} of {models.version}, from {min_score}, doubtful from {doubt}")
     sure = sum(int((~image.crowd).sum()) for image in labelled.images)
     doubtful = sum(int(image.crowd.sum()) for image in labelled.images)
     if as_json:
@@ -176,14 +186,15 @@ def _look(
     problems: list[Problem] = []
     for path in files:
         try:
-            photos.append((path, *read_size(path)))
+            photos.append(Photo(path, *read_size(path)))
         except DataError as exc:
             problems.append(Problem(str(path), str(exc)))
     report_problems(problems)
     if not photos:
         raise DataError(f"{folder}: expected photos, found none that can be read; check the folder")
     models = load_models(model, threads)
-    return photos, models, detect_all([path for path, _, _ in photos], models.detector, min_score)
+    read, found = detect_all(photos, models, min_score)
+    return read, models, found
 
 
 def _embeddings(photos: "list[Photo]", models: "Models") -> "NDArray[np.float32]":

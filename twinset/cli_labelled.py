@@ -2,20 +2,29 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from twinset.cli_base import FILE, FOLDER, options, report_problems
-from twinset.errors import UsageError
+from twinset.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from twinset.data.labelled import Labelled
-    from twinset.detect.detector import Detector
+    from twinset.evaluate.detection import Finder
     from twinset.taxonomy import Taxonomy
     from twinset.types import Detections
 
+
+class Photo(Protocol):
+    """A photo in a file."""
+
+    @property
+    def path(self) -> Path: ...
+
+
 F = TypeVar("F", bound=Callable[..., Any])
+P = TypeVar("P", bound=Photo)
 BATCH = 16
 
 source_options = (
@@ -73,16 +82,45 @@ def read_labelled(
     return labelled
 
 
-def detect_all(paths: Sequence[Path], detector: "Detector", min_score: float) -> "list[Detections]":
-    """Return what a detector finds in the photos of some files, with progress on stderr."""
+def refuse_level(taxonomy: "Taxonomy", why: str) -> None:
+    """Raise UsageError for a model whose categories are groups or article types."""
+    if taxonomy.level != "category":
+        raise UsageError(
+            f"--model: expected one trained with --level category, since {why}, found --level {taxonomy.level}",
+            field="model",
+        )
+
+
+def detect_all(
+    photos: Sequence[P], finder: "Finder", min_score: float, strict: bool = False
+) -> "tuple[list[P], list[Detections]]":
+    """Return the photos that can be read, and what is found in each, with progress on stderr.
+
+    Those that can't be read are told there. Raises DataError where none can, or if `strict` one can't.
+    """
     from twinset.cli_progress import terminal_progress
     from twinset.images import read_image
 
+    read: list[P] = []
     found: list[Detections] = []
+    unread: list[DataError] = []
     with terminal_progress("detecting") as progress:
-        progress.start(len(paths))
-        for start in range(0, len(paths), BATCH):
-            part = [read_image(path) for path in paths[start : start + BATCH]]
-            found += detector.detect_batch(part, min_score)
+        progress.start(len(photos))
+        for start in range(0, len(photos), BATCH):
+            part = photos[start : start + BATCH]
+            pixels = []
+            for photo in part:
+                try:
+                    pixels.append(read_image(photo.path))
+                    read.append(photo)
+                except DataError as exc:
+                    if strict:
+                        raise
+                    unread.append(exc)
+            found += finder.detect_batch(pixels, min_score)
             progress.advance(len(part))
-    return found
+    for problem in unread:
+        click.echo(f"{problem}; photo left out", err=True)
+    if unread and not read:
+        raise DataError(f"expected photos that can be read, found none of {len(photos)}; check the folder")
+    return read, found

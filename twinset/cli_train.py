@@ -34,7 +34,7 @@ def training_options(function: F) -> F:
             "--minutes", type=click.FloatRange(0), help="Stop after so much training; the schedule ends there."
         ),
         click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of the new layers."),
-        click.option("--seed", type=int, help="Of everything random."),
+        click.option("--seed", type=click.IntRange(0), help="Of everything random."),
         strict_option,
         threads_option,
         click.option(
@@ -100,19 +100,32 @@ def changed_settings(settings: T, given: dict[str, Any], changes: Sequence[str])
         name = name.replace("-", "_")
         if name not in fields:
             raise UsageError(f"--set: expected one of {', '.join(fields)}; found {name!r}", field="set")
-        before = getattr(settings, name)
+        before = values.get(name, getattr(settings, name))
         try:
-            value = json.loads(text) if not isinstance(before, str) else text
-            if dataclasses.is_dataclass(before):
-                value = dataclasses.replace(before, **dict(value))  # type: ignore[arg-type, type-var]
-            elif isinstance(before, float) and isinstance(value, int):
-                value = float(value)
+            values[name] = _as_before(json.loads(text) if not isinstance(before, str) else text, before)
+        except UsageError as exc:
+            raise UsageError(f"--set {name}: {exc}", field="set") from exc
         except (ValueError, TypeError) as exc:
             raise UsageError(f"--set {name}: expected a value like {before!r}, found {text!r}", field="set") from exc
-        if type(value) is not type(before):
-            raise UsageError(f"--set {name}: expected a value like {before!r}, found {text!r}", field="set")
-        values[name] = value
     return dataclasses.replace(settings, **values)  # type: ignore[type-var]
+
+
+def _as_before(value: Any, before: Any) -> Any:
+    """Return a value of JSON as one of the type that a setting had before. Raises TypeError, UsageError."""
+    if dataclasses.is_dataclass(before) and not isinstance(before, type):
+        old = {field.name: getattr(before, field.name) for field in dataclasses.fields(before)}
+        if not isinstance(value, dict) or set(value) - set(old):
+            raise TypeError
+        return dataclasses.replace(before, **{name: _as_before(part, old[name]) for name, part in value.items()})
+    if isinstance(before, tuple):
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(_as_before(part, one) for part, one in zip(value, before, strict=True))
+    if isinstance(before, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(before):
+        raise TypeError
+    return value
 
 
 def prepare(threads: int | None) -> None:

@@ -47,7 +47,7 @@ def tune_detector_command(
     Example: twinset tune detector --voc street-voc --epochs 4 --size 288x192 --trials 20 --out runs/tuning
     """
     prepare(threads)
-    from twinset.detect.sources import read_sources
+    from twinset.detect.sources import facts_of, read_sources
     from twinset.detect.train import TrainSettings
     from twinset.detect.tune import as_flags, best_trial, space_of, tune_detector
     from twinset.evaluate.detection import evaluate_on
@@ -58,8 +58,11 @@ def tune_detector_command(
     taxonomy = default_taxonomy()
     samples, dev = read_sources(sources, taxonomy, taxonomy.names, settings.seed, report_problems)
     if not dev:
-        raise UsageError("expected --voc or --ccp: settings are chosen on their dev photos, found neither", field="voc")
-    found = tune_detector(settings, samples, taxonomy.names, evaluate_on(dev, taxonomy), trials, out, pruner)
+        raise UsageError(
+            "expected --voc, --ccp or --coco with dev photos, which settings are chosen on, found none", field="voc"
+        )
+    data = facts_of(sources, dev)
+    found = tune_detector(settings, samples, taxonomy.names, evaluate_on(dev), trials, out, pruner, data=data)
     best = best_trial(found)
     flags = as_flags(best.values)
     if as_json:

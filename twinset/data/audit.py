@@ -175,7 +175,7 @@ def _missing(photo: _Photo, row: int, accept: AcceptSettings) -> Suggestion:
     action = "ignore" if safe and photo.names[row] not in accept.add else "add"
     return Suggestion(
         photo.image.source,
-        photo.image.path.name,
+        photo.image.name,
         action,
         "missing",
         MISSING_WEIGHT * score,
@@ -191,7 +191,7 @@ def _suggestion(photo: _Photo, action: str, rule: str, score: float, number: int
     label = photo.image.labels[number]
     x1, y1, x2, y2 = (float(side) for side in photo.image.boxes[number])
     image = photo.image
-    return Suggestion(image.source, image.path.name, action, rule, score, number, label, label, (x1, y1, x2, y2))
+    return Suggestion(image.source, image.name, action, rule, score, number, label, label, (x1, y1, x2, y2))
 
 
 def _scores(photo: _Photo, rows: NDArray[np.bool_]) -> list[float]:

@@ -104,7 +104,7 @@ def survey(
 ) -> dict[str, tuple[tuple[str, ...], list[tuple[object, ...]]]]:
     """Return tables of all that, by name: a header and rows each, what is worst first."""
     qualities = photo_qualities(images, found, categories, labelled)
-    worst = sorted((quality, image.path.name) for quality, image in zip(qualities, images, strict=True))[:WORST]
+    worst = sorted((quality, image.name) for quality, image in zip(qualities, images, strict=True))[:WORST]
     copies = find_duplicates(parts)
     return {
         "categories": (("category", "boxes", "photos", "share"), list(count_categories(images, labelled))),

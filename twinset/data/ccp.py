@@ -3,6 +3,7 @@
 The rule that turns masks into boxes is the one all published figures use (CONTRACT, Ground truth).
 """
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ BOX_PER_LABEL = frozenset({"top", "outerwear"})  # layers: a shirt under a sweat
 DROP_STRAYS = frozenset({"shoes", "bag", "glasses", "hat", "belt", "scarf"})
 
 Mask = NDArray[np.uint8]
+# What scipy raises for files that are missing, damaged or none of MATLAB's, beside its own MatReadError
+DAMAGED = (OSError, ValueError, LookupError, TypeError, EOFError, MemoryError, NameError, RuntimeError, zlib.error)
 
 
 def read_ccp(folder: Path, split: str, taxonomy: Taxonomy, strict: bool = False, corrected: bool = True) -> Labelled:
@@ -50,7 +53,7 @@ def read_ccp(folder: Path, split: str, taxonomy: Taxonomy, strict: bool = False,
         names = read_label_names(folder)
         for unknown in [name for name in names if name not in source.labels]:
             problems.add(folder / "label_list.mat", f"unknown label {unknown!r}; its pixels are passed over")
-        for photo_id in read_split(folder, part):
+        for photo_id in read_split(folder, part, problems):
             image = _read_photo(folder, photo_id, names, source, problems)
             if image:
                 images.append(image)
@@ -64,7 +67,11 @@ def read_ccp_mask(folder: Path, photo_id: str) -> tuple[Mask, tuple[str, ...]]:
 
 def read_label_names(folder: Path) -> tuple[str, ...]:
     """Return the names of the label ids, in order. Raises DataError, and MissingExtra without scipy."""
-    return tuple(str(cell[0]) for cell in _load_mat(folder / "label_list.mat", "label_list").ravel())
+    file = folder / "label_list.mat"
+    try:
+        return tuple(str(cell[0]) for cell in _load_mat(file, "label_list").ravel())
+    except (TypeError, IndexError) as exc:
+        raise DataError(f"{file}: expected a cell with each label's name, found others; check the file") from exc
 
 
 def mask_boxes(mask: Mask, names: tuple[str, ...], source: Source) -> list[tuple[str, tuple[int, int, int, int]]]:
@@ -149,6 +156,6 @@ def _load_mat(file: Path, variable: str) -> NDArray[Any]:
         raise MissingExtra("scipy", "train") from exc
     try:
         value: NDArray[Any] = loadmat(file, variable_names=[variable])[variable]
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError, MatReadError) as exc:
+    except (*DAMAGED, MatReadError) as exc:
         raise DataError(f"{file}: expected a MATLAB file with {variable}, found: {exc}; check the file") from exc
     return value

@@ -1,11 +1,11 @@
 """Read and write COCO JSON, the project's own format of labelled photos."""
 
 import json
+import math
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from twinset.boxes import xyxy_to_xywh
 from twinset.data.labelled import Labelled, LabelledImage, Problems, in_taxonomy_order, make_labelled_image
@@ -24,20 +24,23 @@ def read_coco(
     data = _load(file)
     problems = Problems(strict, [])
     try:
-        names = {entry["id"]: _category(str(entry["name"]), file, taxonomy, problems) for entry in data["categories"]}
+        categories = _once(data["categories"], "id", "category", file, problems)
+        names = {entry["id"]: _category(str(entry["name"]), file, taxonomy, problems) for entry in categories}
         annotations = defaultdict(list)
-        for annotation in data["annotations"]:
+        for annotation in _once(data["annotations"], "id", "annotation", file, problems):
             annotations[annotation["image_id"]].append(annotation)
         images = []
-        for entry in data["images"]:
-            image = _image(entry, annotations.pop(entry["id"], []), names, images_root, source, file, problems)
+        entries = _once(data["images"], "id", "image", file, problems)
+        for entry in _once(entries, "file_name", "image", file, problems):
+            image = _image(entry, annotations.get(entry["id"], []), names, images_root, source, file, problems)
             if image:
                 images.append(image)
-    except (KeyError, TypeError, ValueError) as exc:
+        listed = {entry["id"] for entry in entries}
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise DataError(
             f"{file}: expected COCO images, annotations and categories, found {exc!r}; check the file"
         ) from exc
-    for image_id in annotations:
+    for image_id in (image_id for image_id in annotations if image_id not in listed):
         problems.add(file, f"annotations of the image id {image_id!r}, which the file does not list; left out")
     return Labelled(images, in_taxonomy_order({name for name in names.values() if name}, taxonomy), problems.found)
 
@@ -77,11 +80,26 @@ def _load(file: Path) -> dict[str, Any]:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as exc:
         raise DataError(f"{file}: expected a COCO JSON file, found: {exc.strerror}; check the path") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise DataError(f"{file}: expected a COCO JSON file, found {exc}; check the file") from exc
     if not isinstance(data, dict):
         raise DataError(f"{file}: expected a COCO JSON object, found a {type(data).__name__}; check the file")
     return data
+
+
+def _once(
+    entries: Iterable[dict[str, Any]], key: str, kind: str, file: Path, problems: Problems
+) -> list[dict[str, Any]]:
+    """Return the entries without those that have the `key` of one before; annotations needn't have an id."""
+    kept, seen = [], set[Any]()
+    for entry in entries:
+        value = entry.get(key)
+        if value is not None and value in seen:
+            problems.add(file, f"duplicate {kind} {key} {value!r}; the later {kind} left out")
+            continue
+        seen.add(value)
+        kept.append(entry)
+    return kept
 
 
 def _category(name: str, file: Path, taxonomy: Taxonomy, problems: Problems) -> str | None:
@@ -104,16 +122,28 @@ def _image(
     problems: Problems,
 ) -> LabelledImage | None:
     where = f"{file}: {entry['file_name']}"
-    kept = []
+    boxes, labels, crowd = [], [], []
     for annotation in annotations:
         if annotation["category_id"] not in names:
             problems.add(where, f"unknown category id {annotation['category_id']!r}; box left out")
-        elif len(annotation["bbox"]) != 4 or not np.isfinite(np.array(annotation["bbox"], float)).all():
-            problems.add(where, f"expected a bbox of 4 numbers, found {annotation['bbox']!r}; box left out")
-        elif names[annotation["category_id"]]:
-            kept.append(annotation)
-    boxes = [[x, y, x + w, y + h] for x, y, w, h in (annotation["bbox"] for annotation in kept)]
-    labels = [names[annotation["category_id"]] or "" for annotation in kept]
-    crowd = [bool(annotation.get("iscrowd", 0)) for annotation in kept]
+            continue
+        box, label = _xyxy(annotation["bbox"]), names[annotation["category_id"]]
+        if box is None:
+            problems.add(where, f"expected a bbox of 4 numbers, found {annotation['bbox']!r:.80}; box left out")
+        elif label:
+            boxes.append(box)
+            labels.append(label)
+            crowd.append(bool(annotation.get("iscrowd", 0)))
     size_wh = (entry["width"], entry["height"]) if entry.get("width") and entry.get("height") else None
-    return make_labelled_image(images_root / entry["file_name"], boxes, labels, crowd, source, where, problems, size_wh)
+    photo, name = images_root / entry["file_name"], entry["file_name"] if source == "coco" else ""
+    return make_labelled_image(photo, boxes, labels, crowd, source, where, problems, size_wh, name)
+
+
+def _xyxy(bbox: Any) -> list[float] | None:
+    """Return the box of a bbox, None where that is not four finite numbers."""
+    try:
+        x, y, width, height = map(float, bbox)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    box = [x, y, x + width, y + height]
+    return box if all(map(math.isfinite, box)) else None

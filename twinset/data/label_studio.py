@@ -4,10 +4,11 @@ Boxes there are x, y, width, height in percent of the photo (labelstud.io/guide/
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from twinset.data.labelled import Labelled, LabelledImage, Problems, in_taxonomy_order, make_labelled_image
 from twinset.errors import DataError
@@ -36,7 +37,7 @@ def make_tasks(
 ) -> list[dict[str, Any]]:
     """Return a task for each photo (file, width, height) with what was found in it as a prediction.
 
-    A task's image is `prefix` and the file's path from `root`: with Label Studio's local storage
+    A task's image is `prefix` and the file's path from `root`, quoted as in any URL: with Label Studio's local storage
     "/data/local-files/?d=".
     """
     tasks = []
@@ -57,7 +58,8 @@ def make_tasks(
         ]
         score = float(detections.scores.mean()) if len(detections) else 0.0
         predictions = [{"model_version": model, "score": score, "result": results}]
-        tasks.append({"data": {"image": prefix + path.relative_to(root).as_posix()}, "predictions": predictions})
+        address = prefix + quote(path.relative_to(root).as_posix())
+        tasks.append({"data": {"image": address}, "predictions": predictions})
     return tasks
 
 
@@ -76,49 +78,67 @@ def read_label_studio(
 ) -> Labelled:
     """Return what people labelled, from a JSON export: photos with a finished annotation, the latest of each.
 
-    The photo is looked for by the end of its task's image path below `images_root`. `categories` are those
-    the labellers were asked for. Raises DataError if the file is no such export.
+    The photo is looked for by the end of its task's image path below `images_root`; of several tasks of one photo the
+    first counts. A box that was turned becomes the upright one around it. `categories` are those the labellers were
+    asked for. Raises DataError if the file is no such export.
     """
     try:
         tasks = json.loads(file.read_text(encoding="utf-8"))
         problems = Problems(strict, [])
-        images = [_image(task, images_root, file, taxonomy, problems) for task in tasks]
+        images: dict[Path, LabelledImage] = {}
+        for task in tasks:
+            where = f"{file}: task {task.get('id', '?')}"
+            image = _image(task, images_root, where, taxonomy, problems)
+            if image and image.path in images:
+                problems.add(where, f"{image.path} has been labelled in a task before; this one left out")
+            elif image:
+                images[image.path] = image
     except OSError as exc:
         raise DataError(f"{file}: expected a Label Studio JSON export, found: {exc.strerror}; check the path") from exc
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
         raise DataError(f"{file}: expected a Label Studio JSON export, found {exc!r}; export it as JSON") from exc
-    return Labelled([image for image in images if image], in_taxonomy_order(set(categories), taxonomy), problems.found)
+    return Labelled(list(images.values()), in_taxonomy_order(set(categories), taxonomy), problems.found)
 
 
 def _image(
-    task: dict[str, Any], root: Path, file: Path, taxonomy: Taxonomy, problems: Problems
+    task: dict[str, Any], root: Path, where: str, taxonomy: Taxonomy, problems: Problems
 ) -> LabelledImage | None:
-    where = f"{file}: task {task.get('id', '?')}"
     done = [one for one in task.get("annotations", ()) if not one.get("was_cancelled")]
     if not done:
         return None
-    address = unquote(str(task["data"]["image"]))
-    path = _find(root, address.partition("?d=")[2] or address)
+    address = str(task["data"]["image"])
+    path = _find(root, unquote(address)) or _find(root, address)
     if path is None:
         problems.add(where, f"expected {address} below {root}, found no such file; photo left out")
         return None
     boxes, labels = [], []
-    for result in done[-1]["result"]:
+    for number, result in enumerate(done[-1]["result"], 1):
         if result.get("type") != "rectanglelabels":
             continue
-        value, width, height = result["value"], result["original_width"] / 100, result["original_height"] / 100
-        (label,) = value["rectanglelabels"]
-        if label not in taxonomy.names:
-            problems.add(where, f"unknown category {label!r}; box left out")
-            continue
-        x, y = value["x"] * width, value["y"] * height
-        boxes.append([x, y, x + value["width"] * width, y + value["height"] * height])
-        labels.append(label)
+        named = result["value"]["rectanglelabels"]
+        if len(named) != 1:
+            problems.add(f"{where}, region {number}", f"expected one category, found {named}; box left out")
+        elif named[0] not in taxonomy.names:
+            problems.add(where, f"unknown category {named[0]!r}; box left out")
+        else:
+            boxes.append(_box(result["value"], result["original_width"] / 100, result["original_height"] / 100))
+            labels.append(named[0])
     return make_labelled_image(path, boxes, labels, [False] * len(boxes), "coco", where, problems)
+
+
+def _box(value: dict[str, Any], width: float, height: float) -> list[float]:
+    """Return the box around a region, which may be turned: clockwise in degrees, about the corner x, y."""
+    angle = math.radians(value.get("rotation") or 0)
+    across, down = value["width"] * width, value["height"] * height
+    xs = [0, across * math.cos(angle), -down * math.sin(angle), across * math.cos(angle) - down * math.sin(angle)]
+    ys = [0, across * math.sin(angle), down * math.cos(angle), across * math.sin(angle) + down * math.cos(angle)]
+    x, y = value["x"] * width, value["y"] * height
+    return [x + min(xs), y + min(ys), x + max(xs), y + max(ys)]
 
 
 def _find(root: Path, address: str) -> Path | None:
     """Return the file below root whose path is the longest end of the address."""
-    parts = [part for part in address.split("/") if part not in ("", ".", "..")]
+    path = address.partition("?d=")[2] or address
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     ends = (root.joinpath(*parts[start:]) for start in range(len(parts)))
     return next((path for path in ends if path.is_file()), None)

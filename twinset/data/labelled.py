@@ -4,6 +4,7 @@ A reader goes on past what is wrong and lists it; with `strict` it stops at the 
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ class LabelledImage:
     labels: tuple[str, ...]  # category of each box
     crowd: NDArray[np.bool_]  # (N,) True: undecidable, neither right nor wrong to find
     source: str  # the taxonomy's name of the data set
+    file_name: str = ""  # what COCO calls the photo: its folders may hold files of one name
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -38,6 +40,11 @@ class LabelledImage:
                 f"{self.path}: expected boxes (N, 4), N labels, crowd (N,); "
                 f"found {self.boxes.shape}, {len(self.labels)}, {self.crowd.shape}"
             )
+
+    @property
+    def name(self) -> str:
+        """The photo's name within its data set."""
+        return self.file_name or self.path.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ def make_labelled_image(
     where: object,
     problems: Problems,
     said_size_wh: tuple[int, int] | None = None,
+    file_name: str = "",
 ) -> LabelledImage | None:
     """Return the photo with its boxes cut to it, or None where it can't be read or has not the size its labels say.
 
@@ -95,7 +103,8 @@ def make_labelled_image(
             where, f"expected a photo of {said} as labelled, {path.name} is {width} x {height}; photo left out"
         )
         return None
-    raw = np.array(boxes, np.float32).reshape(-1, 4)
+    with np.errstate(over="ignore"):  # what float32 can't hold sticks out
+        raw = np.array(boxes, np.float32).reshape(-1, 4)
     cut = clip_boxes(raw, width, height)
     keep = box_area(cut) > 0
     for box, inside, label, ok in zip(raw, cut, labels, keep, strict=True):
@@ -105,7 +114,7 @@ def make_labelled_image(
         elif np.abs(box - inside).max() > SLACK:
             problems.add(where, f"{label} box {found} sticks out of the {width} x {height} photo; box cut")
     kept_labels = tuple(label for label, ok in zip(labels, keep, strict=True) if ok)
-    return LabelledImage(path, width, height, cut[keep], kept_labels, np.array(crowd, bool)[keep], source)
+    return LabelledImage(path, width, height, cut[keep], kept_labels, np.array(crowd, bool)[keep], source, file_name)
 
 
 def in_taxonomy_order(categories: frozenset[str] | set[str], taxonomy: Taxonomy) -> tuple[str, ...]:
@@ -117,8 +126,8 @@ def split_parts(split: str) -> list[str]:
     return ["train", "dev", "val"] if split == "all" else split.split("+")
 
 
-def read_split(lists: Path, part: str) -> list[str]:
-    """Return the photo names of one part of a split, from NAME.txt files in the folder `lists`.
+def read_split(lists: Path, part: str, problems: Problems) -> list[str]:
+    """Return the photo names of one part of a split, from NAME.txt files in the folder `lists`, each once.
 
     "dev" is every tenth name of train.txt by a hash of the name, "train" the other nine. Raises UsageError for a
     part that has no file, DataError where there are no such files at all.
@@ -136,7 +145,10 @@ def read_split(lists: Path, part: str) -> list[str]:
         raise UsageError(f"split: expected {found} or some joined by +, found {part!r}", field="split") from exc
     if part in ("train", "dev"):
         names = [name for name in names if is_dev(name) == (part == "dev")]
-    return names
+    counts = Counter(names)
+    for name in (name for name, count in counts.items() if count > 1):
+        problems.add(file, f"duplicate photo {name!r}; read once")
+    return list(counts)
 
 
 def is_dev(name: str) -> bool:

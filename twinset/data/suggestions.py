@@ -20,6 +20,7 @@ from twinset.taxonomy import Taxonomy, default_taxonomy
 from twinset.types import Box
 
 ACTIONS = ("add", "move", "rename", "remove", "ignore")
+FARTHEST = 1e6  # pixels; no photo has as many in a row
 SHIPPED = Path(__file__).with_name("corrections")
 
 
@@ -27,8 +28,8 @@ SHIPPED = Path(__file__).with_name("corrections")
 class Suggestion:
     """One correction. `ignore` makes a box, or a new one where `box_no` is None, undecidable (COCO's iscrowd)."""
 
-    source: str  # the photo's data set: file names of two may be alike
-    image: str  # the photo's file name
+    source: str  # the photo's data set: names in two may be alike
+    image: str  # the photo's name in it
     action: str  # one of ACTIONS
     rule: str  # why
     score: float  # in [0, 1], how likely the label is wrong
@@ -51,11 +52,12 @@ def read_suggestions(name: str | Path) -> list[Suggestion]:
     file = SHIPPED / f"{name}.json"
     file = file if file.is_file() else Path(name)
     try:
-        found = [_suggestion(entry) for entry in json.loads(file.read_text(encoding="utf-8"))["suggestions"]]
+        entries = json.loads(file.read_text(encoding="utf-8"))["suggestions"]
+        found = [_suggestion(entry, f"{file}: suggestion {number}") for number, entry in enumerate(entries, 1)]
     except OSError as exc:
         shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.json")))
         raise DataError(f"{file}: expected suggestions of `twinset data audit`, or {shipped}; {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
         raise DataError(f"{file}: expected suggestions as `twinset data audit` writes them, found {exc!r}") from exc
     if unknown := {one.action for one in found} - set(ACTIONS):
         raise DataError(f"{file}: expected the actions {', '.join(ACTIONS)}; found {sorted(unknown)[0]!r}")
@@ -91,6 +93,25 @@ def in_taxonomy(suggestions: Sequence[Suggestion], taxonomy: Taxonomy) -> list[S
     return [replace(one, label=one.label and named(one.label), category=named(one.category)) for one in suggestions]
 
 
+def check_suggestions(labelled: Labelled, suggestions: Sequence[Suggestion]) -> None:
+    """Raise UsageError for a suggestion, edited by hand, with no box in its photo or a category that isn't labelled."""
+    images = {(image.source, image.name): image for image in labelled.images}
+    for one in suggestions:
+        image = images[one.source, one.image]
+        box = "new box" if one.box_no is None else f"box {one.box_no}"
+        what, do = f"suggestion to {one.action} {box} of {one.image}", "correct it or take the line out"
+        if one.category not in labelled.categories:
+            expected = ", ".join(labelled.categories)
+            raise UsageError(
+                f"{what}: expected the category {expected}; found {one.category!r}; {do}", field="suggestions"
+            )
+        if not box_area(clip_boxes(np.array([one.box], np.float32), image.width, image.height))[0]:
+            raise UsageError(
+                f"{what}: expected a box in the {image.width} x {image.height} photo, found {list(one.box)}; {do}",
+                field="suggestions",
+            )
+
+
 def apply_suggestions(labelled: Labelled, suggestions: Sequence[Suggestion], everything: bool = False) -> Labelled:
     """Return the photos with the accepted suggestions carried out, or all of them with `everything`.
 
@@ -101,7 +122,7 @@ def apply_suggestions(labelled: Labelled, suggestions: Sequence[Suggestion], eve
     for one in suggestions:
         if one.accepted or everything:
             of_image[one.source, one.image].append(one)
-    images = [_corrected(image, of_image.get((image.source, image.path.name), [])) for image in labelled.images]
+    images = [_corrected(image, of_image.get((image.source, image.name), [])) for image in labelled.images]
     return replace(labelled, images=images)
 
 
@@ -120,7 +141,7 @@ def _corrected(image: LabelledImage, suggestions: Sequence[Suggestion]) -> Label
         if not 0 <= one.box_no < len(image.labels) or image.labels[one.box_no] != one.label:
             found = image.labels[one.box_no] if 0 <= one.box_no < len(image.labels) else "no such box"
             raise UsageError(
-                f"{image.path.name}: expected box {one.box_no} to be {one.label}, found {found}; audit them anew",
+                f"{image.name}: expected box {one.box_no} to be {one.label}, found {found}; audit them anew",
                 field="corrections",
             )
         boxes[one.box_no], labels[one.box_no] = list(one.box), one.category
@@ -137,8 +158,12 @@ def _as_json(one: Suggestion) -> dict[str, Any]:
     return where | what | {"rule": one.rule, "score": round(one.score, 4), "accepted": one.accepted}
 
 
-def _suggestion(entry: dict[str, Any]) -> Suggestion:
+def _suggestion(entry: dict[str, Any], where: str) -> Suggestion:
     x1, y1, x2, y2 = (float(side) for side in entry["box"])
+    if not all(abs(side) < FARTHEST for side in (x1, y1, x2, y2)):
+        raise DataError(f"{where}: expected a box in pixels, found {entry['box']}; correct it or take the line out")
+    if not isinstance(entry["category"], str):
+        raise DataError(f"{where}: expected a category, found {entry['category']!r}; correct it or take the line out")
     number = entry["box_no"]
     return Suggestion(
         source=str(entry["source"]),
@@ -148,7 +173,7 @@ def _suggestion(entry: dict[str, Any]) -> Suggestion:
         score=float(entry.get("score", 1.0)),
         box_no=None if number is None else int(number),
         label=entry["label"],
-        category=str(entry["category"]),
+        category=entry["category"],
         box=(x1, y1, x2, y2),
         accepted=bool(entry.get("accepted", False)),
     )

@@ -37,7 +37,7 @@ def read_voc(
             images += read.images
             problems.found.extend(read.problems)
             continue
-        for name in read_split(folder / "ImageSets" / "Main", part):
+        for name in read_split(folder / "ImageSets" / "Main", part, problems):
             image = _read_annotation(folder, name, labels.labels, source, problems)
             if image:
                 images.append(image)
@@ -50,7 +50,7 @@ def _read_annotation(
     file = folder / "Annotations" / f"{name}.xml"
     try:
         root = ElementTree.parse(file).getroot()
-    except (OSError, ElementTree.ParseError) as exc:
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as exc:  # the last two for encodings
         problems.add(file, f"expected a VOC annotation, found: {exc}; photo left out")
         return None
     boxes, labels = [], []

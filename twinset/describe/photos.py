@@ -19,7 +19,7 @@ from twinset.describe.colours import main_colour
 from twinset.describe.samples import MIN_SIDE, UNKNOWN, ItemSample, Vocabulary, cut_sample, label_masks
 from twinset.detect.sources import Tell
 from twinset.errors import UsageError
-from twinset.images import read_image
+from twinset.images import try_image
 from twinset.levels import at_level
 from twinset.taxonomy import Source, Taxonomy
 from twinset.types import Box, Image
@@ -46,12 +46,13 @@ def photo_items(
         if ccp is not None:
             labelled = read_ccp(ccp, SPLITS, worded, strict)
             tell(labelled.problems)
-            for found in pool.map(lambda image: list(_labelled(image, ccp, worded, taxonomy)), labelled.images):
+            for found in pool.map(lambda image: list(_labelled(image, ccp, worded, taxonomy, strict)), labelled.images):
                 items += found
         if classed is not None:
             photos = read_folders(classed, SPLITS, worded, strict)
             tell(photos.problems)
-            items += pool.map(lambda image: _alone(image, taxonomy), [i for i in photos if i.category])
+            alone = pool.map(lambda image: _alone(image, taxonomy, strict), [i for i in photos if i.category])
+            items += [item for item in alone if item is not None]
     return items, vocabulary
 
 
@@ -71,18 +72,25 @@ def _types(taxonomy: Taxonomy) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(kind.name for kind in taxonomy.article_types), *taxonomy.names]))
 
 
-def _labelled(image: LabelledImage, folder: Path, worded: Taxonomy, taxonomy: Taxonomy) -> Iterator[ItemSample]:
-    """Yield a photo's items, their pixels by its mask."""
-    pixels, masks = read_image(image.path), label_masks(image, read_ccp_mask(folder, image.path.stem), worded)
+def _labelled(
+    image: LabelledImage, folder: Path, worded: Taxonomy, taxonomy: Taxonomy, strict: bool
+) -> Iterator[ItemSample]:
+    """Yield a photo's items, their pixels by its mask; none of one that can't be read."""
+    pixels = try_image(image.path, strict)
+    if pixels is None:
+        return
+    masks = label_masks(image, read_ccp_mask(folder, image.path.stem), worded)
     for box, label in zip(image.boxes, image.labels, strict=True):
         x1, y1, x2, y2 = (float(side) for side in box)
         if min(x2 - x1, y2 - y1) >= MIN_SIDE:
             yield _item(pixels, (x1, y1, x2, y2), masks.get(label), label, image.path.stem, taxonomy)
 
 
-def _alone(image: ClassedImage, taxonomy: Taxonomy) -> ItemSample:
-    """Return a photo of one garment: its box from a plain background, else all of the photo."""
-    pixels = read_image(image.path)
+def _alone(image: ClassedImage, taxonomy: Taxonomy, strict: bool) -> ItemSample | None:
+    """Return a photo of one garment: its box from a plain background, else all of the photo. None: it can't be read."""
+    pixels = try_image(image.path, strict)
+    if pixels is None:
+        return None
     alone = item_box(pixels)
     box = alone or (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0]))
     return _item(pixels, box, item_mask(pixels) if alone else None, str(image.category), image.path.stem, taxonomy)

@@ -19,7 +19,7 @@ from twinset.data.labelled import LabelledImage
 from twinset.describe.colours import main_colour
 from twinset.detect.detector import Detector
 from twinset.errors import DataError, FeedError
-from twinset.images import crop, read_image
+from twinset.images import crop, read_image, try_image
 from twinset.levels import at_level
 from twinset.taxonomy import Taxonomy, fold
 from twinset.types import Box, Image, Product
@@ -148,15 +148,23 @@ def catalogue_samples(
 
 
 def street_samples(
-    images: Sequence[LabelledImage], masks: Path | None, vocabulary: Vocabulary, taxonomy: Taxonomy
+    images: Sequence[LabelledImage],
+    masks: Path | None,
+    vocabulary: Vocabulary,
+    taxonomy: Taxonomy,
+    strict: bool = False,
 ) -> list[ItemSample]:
     """Return the labelled items of street photos: their categories; of those from CCP's folder also their pixels, the
     article type these are labelled as, where the vocabulary has it, and the colour that most of them are.
+
+    Photos that can't be read are left out; if `strict`, the first raises DataError.
     """
     kinds = StreetKinds(vocabulary, taxonomy)
 
     def load(image: LabelledImage) -> list[ItemSample]:
-        pixels = read_image(image.path)
+        pixels = try_image(image.path, strict)
+        if pixels is None:
+            return []
         said = read_ccp_mask(masks, image.path.stem) if masks and image.source == "street-ccp" else None
         masked = label_masks(image, said, taxonomy) if said else {}
         samples = []
@@ -212,10 +220,16 @@ def label_masks(image: LabelledImage, said: PixelLabels, taxonomy: Taxonomy) -> 
 
 
 def backgrounds(images: Sequence[LabelledImage], count: int, rng: np.random.Generator) -> list[Image]:
-    """Return parts of street photos that items can be put on, whatever they show: others' clothes are there in life."""
+    """Return parts of street photos that items can be put on, whatever they show: others' clothes are there in life.
+
+    Photos that can't be read give none.
+    """
     found = []
     for i in rng.choice(len(images), min(count, len(images)), replace=False):
-        pixels = read_image(images[int(i)].path)
+        try:
+            pixels = read_image(images[int(i)].path)
+        except DataError:
+            continue
         height, width = pixels.shape[:2]
         side = int(min(height, width) * rng.uniform(0.5, 1.0))
         y, x = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))

@@ -66,6 +66,6 @@ def read_encoder_data(
         known = vocabulary or read_vocabulary([p for p in feed.products if not p.product_id.endswith("0")], taxonomy)
         items = catalogue_samples(feed, worn_boxes(feed, load_detector(detector, threads)), known, taxonomy)
     images, dev = street_photos(sources, taxonomy, tell)
-    street, held_back = (street_samples(part, sources.ccp, known, taxonomy) for part in (images, dev))
+    street, held_back = (street_samples(part, sources.ccp, known, taxonomy, sources.strict) for part in (images, dev))
     scenes = backgrounds(images, SCENES, np.random.default_rng(seed)) if images else []
     return EncoderData(items, known, street, held_back, scenes)

@@ -34,13 +34,21 @@ from twinset.errors import DataError, ModelError, UsageError
 from twinset.images import crop
 from twinset.runtime import OnnxSession
 from twinset.training import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
     CHECKPOINT,
+    SHARE,
+    check_range,
     keep_freed_memory,
+    keep_settings,
     load_checkpoint,
     make_optimizer,
     prefetch,
     save_checkpoint,
+    say_if_finished,
     set_rates,
+    share_done,
     update_average,
 )
 from twinset.types import Image
@@ -79,13 +87,15 @@ class EncoderSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.size % 32:
+        if self.size % 32 or self.size < 32:
             raise UsageError(f"size: expected a multiple of 32, found {self.size}", field="size")
-        if self.epochs < 1 or self.products < 2 or self.alike > self.products:
-            raise UsageError(
-                f"expected epochs >= 1 and products >= 2 and >= alike, "
-                f"found {self.epochs}, {self.products}, {self.alike}"
-            )
+        check_range(self, (2, math.inf), "products")
+        check_range(self, (0, self.products), "alike")
+        check_range(self, AT_LEAST_1, "epochs", "warmup")
+        check_range(self, ABOVE_0, "learning_rate", "temperature")
+        check_range(self, AT_LEAST_0, "street", "minutes", "backbone_rate", "weight_decay", "frozen_blocks", "seed")
+        check_range(self, AT_LEAST_0, *(name for name in self.__slots__ if name.endswith("_weight")))
+        check_range(self, SHARE, "ema", "smoothing")
 
 
 class Trainee(nn.Module):
@@ -119,8 +129,8 @@ def train_encoder(
 
     Every tenth product, by a hash of its id, is held back as dev: the weights of the embedding's parts are chosen
     on it. What scores mean is fitted to `street_dev`, items of street photos held back. A checkpoint found in `out` is
-    gone on from. `start_from` is an exported encoder.onnx that training starts with. Raises DataError on a loss that is
-    not finite.
+    gone on from, with the settings and classes it has. `start_from` is an exported encoder.onnx that training starts
+    with. Raises DataError on a loss that is not finite, UsageError for other settings.
     """
     keep_freed_memory()
     out.mkdir(parents=True, exist_ok=True)
@@ -128,6 +138,7 @@ def train_encoder(
     train = [s for s in samples if not is_dev(s.product_id)]
     if len(train) < settings.products:
         raise DataError(f"expected at least {settings.products} products to train on, found {len(train)}")
+    keep_settings(out, settings)
     trainee = build_trainee(settings, vocabulary)
     if start_from:
         start_from_exported(trainee.net, trainee.tasks, vocabulary, start_from)
@@ -135,20 +146,17 @@ def train_encoder(
         fit_shades(trainee.net, train, settings.size)
     average = copy.deepcopy(trainee).eval()
     optimizer = make_optimizer(trainee, "net.backbone.", settings)
-    state = load_checkpoint(out / CHECKPOINT, trainee, average, optimizer)
-    state = state or {"epoch": 0, "step": 0, "share": 0.0, "seconds": 0.0}
-    (out / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2), encoding="utf-8")
+    state = load_checkpoint(out / CHECKPOINT, trainee, average, optimizer, dataclasses.asdict(vocabulary))
+    say_if_finished(out, settings, state)
     (out / "vocabulary.json").write_text(json.dumps(dataclasses.asdict(vocabulary), indent=1), encoding="utf-8")
     steps = len(train) // settings.products
-    while state["epoch"] < settings.epochs and state["share"] < 1.0:
-        began, epoch, share = time.monotonic(), state["epoch"], state["share"]
+    while (share := share_done(settings, state["epoch"], state["seconds"])) < 1.0:
+        began, epoch = time.monotonic(), state["epoch"]
         rng = np.random.default_rng((settings.seed, epoch))
         trainee.train()
         sums: dict[str, float] = {}
         for step, batch in enumerate(prefetch(_batches(train, street, scenes, len(vocabulary.words), settings, rng))):
-            spent = state["seconds"] + time.monotonic() - began
-            share = (epoch + step / steps) / settings.epochs
-            share = max(share, spent / 60 / settings.minutes if settings.minutes else 0.0)
+            share = share_done(settings, epoch + step / steps, state["seconds"] + time.monotonic() - began)
             set_rates(optimizer, settings, share, state["step"])
             parts = _losses(trainee, batch, settings)
             loss = sum(parts.values(), torch.zeros(()))
@@ -164,7 +172,7 @@ def train_encoder(
                 sums[name] = sums.get(name, 0.0) + value.item() / steps
             if share >= 1.0:
                 break
-        state.update(epoch=epoch + 1, share=share, seconds=state["seconds"] + time.monotonic() - began)
+        state.update(epoch=epoch + 1, seconds=state["seconds"] + time.monotonic() - began)
         save_checkpoint(out / CHECKPOINT, trainee, average, optimizer, state)
         line: dict[str, float] = {"epoch": epoch + 1, "share": round(share, 4)}
         line |= {name: round(value, 4) for name, value in sums.items()}
@@ -217,7 +225,7 @@ def load_trainee(run: Path) -> tuple[Trainee, EncoderSettings, Vocabulary]:
         saved = torch.load(run / CHECKPOINT, weights_only=True)["average"]
         trainee = build_trainee(settings, vocabulary)
         trainee.load_state_dict(saved)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as exc:
+    except Exception as exc:  # a file that is empty, cut, something else or of another network ends in many ways
         raise DataError(
             f"{run}: expected settings.json, vocabulary.json and checkpoint.pt of a training, found: {exc!r}"
         ) from exc

@@ -5,6 +5,7 @@ third, some hold one item and little else, and some are mosaics of four (Bochkov
 section 3.3).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from PIL import Image as Pillow
 
 from twinset.boxes import Boxes, box_area, clip_boxes
 from twinset.detect.samples import Sample
+from twinset.training import ABOVE_0, AT_LEAST_0, SHARE, check_range
 from twinset.types import Image
 
 
@@ -31,6 +33,13 @@ class AugmentSettings:
     min_visible: float = 0.25  # share of a box that must remain for it to stay
     colour: float = 0.25  # largest change of brightness, contrast, saturation; channels change by a third of it
     grey: float = 0.03  # share without colour
+
+    def __post_init__(self) -> None:
+        check_range(self, SHARE, "mosaic", "zoom_in", "close_up", "zoom_out", "min_visible", "aspect", "colour", "grey")
+        check_range(self, ABOVE_0, "scale", "min_zoom")
+        check_range(self, AT_LEAST_0, "margin")
+        check_range(self, (self.scale[1], math.inf), "max_zoom")
+        check_range(self, (0, self.scale[0]), "min_zoom")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

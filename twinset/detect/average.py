@@ -1,4 +1,7 @@
-"""The mean of detectors' weights: often better than any of them, where each was trained on from another."""
+"""The mean of detectors' weights: often better than any of them, where each was trained on from another.
+
+Wortsman et al., "Model soups", ICML 2022, arXiv 2203.05482, section 2.
+"""
 
 import copy
 import dataclasses
@@ -6,12 +9,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from twinset.detect.build import build_net
 from twinset.detect.detector import load_config
 from twinset.detect.export import export_detector
 from twinset.detect.train import TrainSettings
 from twinset.errors import UsageError
-from twinset.training import mean_weights
 
 
 def average_detectors(run: Path, others: Sequence[Path], out: Path) -> float:
@@ -31,8 +35,14 @@ def average_detectors(run: Path, others: Sequence[Path], out: Path) -> float:
             )
     settings = _settings(run)
     nets = [build_net(settings, config.categories, folder / "detector.onnx") for folder in (run, *others)]
-    nets[0].load_state_dict(mean_weights(nets))
-    worst = export_detector(copy.deepcopy(nets[0]).eval(), out / "detector.onnx")
+    net, states = nets[0], [each.state_dict() for each in nets]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0)
+        for name, value in states[0].items()
+        if value.is_floating_point()
+    }
+    net.load_state_dict(states[0] | mean)
+    worst = export_detector(copy.deepcopy(net).eval(), out / "detector.onnx")
     config.save(out / "detector.json")
     return worst
 

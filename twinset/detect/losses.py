@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twinset.detect.network import BINS, decode_boxes
+from twinset.training import ABOVE_0, AT_LEAST_0, AT_LEAST_1, check_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class LossSettings:
     class_weight: float = 0.5
     box_weight: float = 7.5
     distribution_weight: float = 1.5
+
+    def __post_init__(self) -> None:
+        check_range(self, AT_LEAST_1, "topk")
+        check_range(self, ABOVE_0, "span", "centre")
+        check_range(self, AT_LEAST_0, "alpha", "beta", "class_weight", "box_weight", "distribution_weight")
 
 
 Losses = tuple[Tensor, dict[str, float]]  # to be lowered, and its parts by name

@@ -2,17 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twinset.boxes import box_iou
-from twinset.data.labelled import LabelledImage
+from twinset.data.labelled import Labelled
 from twinset.detect.detector import Detector, load_config, load_detector
 from twinset.images import read_image
-from twinset.taxonomy import Taxonomy
 
 Floats = NDArray[np.floating]
 MATCH_IOU = 0.5
@@ -22,7 +21,7 @@ SIZE_POWER, CUT_COST = 0.3, 0.3  # on dev: mean average precision as without, cl
 BATCH = 16
 
 
-def set_threshold(folder: Path, images: Sequence[LabelledImage], taxonomy: Taxonomy) -> float:
+def set_threshold(folder: Path, dev: Mapping[str, Labelled]) -> float:
     """Write the best threshold on the photos, and each category's exponent, into the folder's detector.json.
 
     Returns the threshold: that of all categories together, of scores as the network gives them. Exponents bring what
@@ -32,9 +31,9 @@ def set_threshold(folder: Path, images: Sequence[LabelledImage], taxonomy: Taxon
     plain = dataclasses.replace(load_config(file), exponents=(), size_power=0.0, cut_cost=0.0)
     weighed = dataclasses.replace(plain, size_power=SIZE_POWER, cut_cost=CUT_COST)
     run = load_detector(folder).run
-    scores, right, _, totals = match_all(Detector(run, plain), images, taxonomy)
+    scores, right, _, totals = match_all(Detector(run, plain), dev.values())
     threshold = best_threshold(scores, right, int(totals.sum()))
-    scores, right, labels, _ = match_all(Detector(run, weighed), images, taxonomy)
+    scores, right, labels, _ = match_all(Detector(run, weighed), dev.values())
     usual = exponent(scores, right, int(totals.sum()), threshold)
     exponents = []
     for label in range(len(plain.categories)):
@@ -42,6 +41,27 @@ def set_threshold(folder: Path, images: Sequence[LabelledImage], taxonomy: Taxon
         exponents.append(exponent(scores[own], right[own], int(totals[label]), threshold, usual))
     dataclasses.replace(weighed, min_score=threshold, exponents=tuple(exponents)).save(file)
     return threshold
+
+
+def take_over_threshold(folder: Path, start: Path) -> None:
+    """Write the threshold of another detector.onnx, and what brings scores to it, into the folder's detector.json.
+
+    Exponents are taken over by the categories' names; of one the other did not know it is the middle of all.
+    """
+    file = folder / "detector.json"
+    config, other = load_config(file), load_config(start.with_suffix(".json"))
+    exponents = other.exponents
+    if exponents:
+        known = dict(zip(other.categories, exponents, strict=True))
+        usual = round(float(np.median(exponents)), 4)
+        exponents = tuple(known.get(name, usual) for name in config.categories)
+    dataclasses.replace(
+        config,
+        min_score=other.min_score,
+        exponents=exponents,
+        size_power=other.size_power,
+        cut_cost=other.cut_cost,
+    ).save(file)
 
 
 def best_threshold(scores: Floats, right: NDArray[np.bool_], total: int) -> float:
@@ -69,22 +89,22 @@ def exponent(scores: Floats, right: NDArray[np.bool_], total: int, threshold: fl
 
 
 def match_all(
-    detector: Detector, images: Sequence[LabelledImage], taxonomy: Taxonomy
+    detector: Detector, dev: Iterable[Labelled]
 ) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
     """Return every detection's score, whether it is right at IoU 0.5, its label, and (C,) how many boxes there are.
 
-    Detections of categories that a photo's source does not label, and those on undecidable boxes, are left out.
+    Boxes and detections of categories that a part of dev does not label are left out, and detections on undecidable
+    boxes.
     """
     scores, right, labels = list[float](), list[bool](), list[int]()
     totals = np.zeros(len(detector.categories), np.int64)
-    for start in range(0, len(images), BATCH):
-        part = images[start : start + BATCH]
-        found = detector.detect_batch([read_image(image.path) for image in part], LOWEST_SCORE)
-        for image, detections in zip(part, found, strict=True):
-            source = taxonomy.sources.get(image.source)
-            known = source.categories if source else frozenset(taxonomy.names)
+    photos = [(image, part.categories) for part in dev for image in part.images]
+    for start in range(0, len(photos), BATCH):
+        batch = photos[start : start + BATCH]
+        found = detector.detect_batch([read_image(image.path) for image, _ in batch], LOWEST_SCORE)
+        for (image, known), detections in zip(batch, found, strict=True):
             for truth, crowd in zip(image.labels, image.crowd, strict=True):
-                if not crowd and truth in detector.categories:
+                if not crowd and truth in known and truth in detector.categories:
                     totals[detector.categories.index(truth)] += 1
             taken = image.crowd.copy()
             overlaps = box_iou(detections.boxes, image.boxes)

@@ -17,13 +17,12 @@ from twinset.data.feed import Feed
 from twinset.data.folders import Classed
 from twinset.data.labelled import LabelledImage
 from twinset.errors import DataError
-from twinset.images import read_image
+from twinset.images import read_image, try_image
 from twinset.taxonomy import Taxonomy
 from twinset.types import Image, Product
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-R = TypeVar("R")
 MAX_SIDE = 640  # pixels kept of a photo's longer side: zooming in threefold still shows real detail
 READERS = 2
 
@@ -42,12 +41,22 @@ class Sample:
 
 
 def labelled_samples(
-    images: Sequence[LabelledImage], categories: Sequence[str], taxonomy: Taxonomy, known: Sequence[str] | None = None
+    images: Sequence[LabelledImage],
+    categories: Sequence[str],
+    taxonomy: Taxonomy,
+    known: Sequence[str] | None = None,
+    strict: bool = False,
 ) -> list[Sample]:
-    """Return samples of photos with boxes. `known` are the categories they label, by default what their source does."""
+    """Return samples of photos with boxes. `known` are the categories they label, by default what their source does.
 
-    def load(image: LabelledImage) -> Sample:
-        pixels, scale = _shrunken(read_image(image.path))
+    Photos that can't be read are left out; if `strict`, the first raises DataError.
+    """
+
+    def load(image: LabelledImage) -> Sample | None:
+        picture = try_image(image.path, strict)
+        if picture is None:
+            return None
+        pixels, scale = _shrunken(picture)
         index = [i for i, label in enumerate(image.labels) if label in categories]
         source = taxonomy.sources.get(image.source)
         own = known if known is not None else source.categories if source else categories
@@ -89,14 +98,17 @@ def feed_samples(feed: Feed, categories: Sequence[str], taxonomy: Taxonomy) -> l
         return Sample(pixels, np.zeros((0, 4), np.float32), none, mask, False, wanted)
 
     products = [p for p in feed.products if not p.product_id.endswith("0") and (p.category or p.category_given)]
-    return [sample for sample in _map(load, products) if sample is not None]
+    return _map(load, products)
 
 
-def classed_samples(images: Classed, categories: Sequence[str]) -> list[Sample]:
-    """Return samples of photos of one garment each whose box is to be found."""
+def classed_samples(images: Classed, categories: Sequence[str], strict: bool = False) -> list[Sample]:
+    """Return samples of photos of one garment each whose box is to be found; `strict` as of `labelled_samples`."""
 
-    def load(entry: tuple[Path, str | None]) -> Sample:
-        pixels, _ = _shrunken(read_image(entry[0]))
+    def load(entry: tuple[Path, str | None]) -> Sample | None:
+        picture = try_image(entry[0], strict)
+        if picture is None:
+            return None
+        pixels, _ = _shrunken(picture)
         wanted = categories.index(str(entry[1]))
         mask = _mask({str(entry[1])}, categories)
         none = np.zeros(0, np.int64)
@@ -140,6 +152,7 @@ def _mask(known: Iterable[str], categories: Sequence[str]) -> NDArray[np.float32
     return np.array([name in set(known) for name in categories], np.float32)
 
 
-def _map(function: Callable[[T], R], entries: Sequence[T]) -> list[R]:
+def _map(load: Callable[[T], Sample | None], entries: Sequence[T]) -> list[Sample]:
+    """Return the samples of the entries that have one."""
     with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(function, entries))
+        return [sample for sample in pool.map(load, entries) if sample is not None]

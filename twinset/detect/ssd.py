@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from twinset.detect.losses import Losses, Targets, counted
 from twinset.detect.network import STRIDES, head_towers, last_layer, prior_bias
+from twinset.training import AT_LEAST_0, SHARE, check_range
 
 SCALES = ((0.06, 0.11), (0.19, 0.33), (0.54, 0.9))  # of the root of the input's area, two a level (section 2.2)
 ASPECTS = (1.0, 2.0, 0.5)  # width / height
@@ -29,6 +30,10 @@ class SsdSettings:
     negatives: float = 3.0  # hard ones for each matched anchor (section 2.2, "Hard negative mining")
     class_weight: float = 1.0
     box_weight: float = 1.0  # the paper's alpha
+
+    def __post_init__(self) -> None:
+        check_range(self, SHARE, "match_iou")
+        check_range(self, AT_LEAST_0, "negatives", "class_weight", "box_weight")
 
 
 class SsdHead(nn.Module):

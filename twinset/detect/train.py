@@ -26,13 +26,21 @@ from twinset.detect.samples import Sample
 from twinset.detect.ssd import SsdHead, SsdSettings, place_anchors, ssd_loss
 from twinset.errors import DataError, Diverged, UsageError
 from twinset.training import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
     CHECKPOINT,
+    SHARE,
+    check_range,
     keep_freed_memory,
+    keep_settings,
     load_checkpoint,
     make_optimizer,
     prefetch,
     save_checkpoint,
+    say_if_finished,
     set_rates,
+    share_done,
     update_average,
 )
 
@@ -79,12 +87,14 @@ class TrainSettings:
                 raise UsageError(
                     f"--{name}: expected {' or '.join(allowed)}, found {getattr(self, name)!r}", field=name
                 )
-        if self.height % 32 or self.width % 32:
+        if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
             raise UsageError(f"size: expected multiples of 32, found {self.width} x {self.height}", field="size")
-        if self.epochs < 1 or self.batch < 2:
-            raise UsageError(
-                f"expected --epochs >= 1 and --batch >= 2, found {self.epochs}, {self.batch}", field="epochs"
-            )
+        check_range(self, (2, math.inf), "batch")
+        check_range(self, AT_LEAST_1, "epochs", "warmup")
+        check_range(self, ABOVE_0, "learning_rate")
+        check_range(self, AT_LEAST_0, "minutes", "backbone_rate", "weight_decay", "frozen_blocks", "seed")
+        check_range(self, AT_LEAST_0, "packshots", "worn", "others")
+        check_range(self, SHARE, "small_until", "ema", "repeat_below", "worn_from")
 
 
 Evaluate = Callable[[Detector], dict[str, float]]
@@ -101,12 +111,14 @@ def train_detector(
 ) -> Path:
     """Train on the samples and return the exported detector.onnx in `out`, where checkpoints are kept too.
 
-    A checkpoint found in `out` is gone on from. `start_from` is an exported detector.onnx whose weights training starts
-    with. `evaluate` is asked once an epoch; its figures go to the log. Raises DataError on a loss that is not finite.
+    A checkpoint found in `out` is gone on from, with the settings and categories it has. `start_from` is an exported
+    detector.onnx whose weights training starts with. `evaluate` is asked once an epoch; its figures go to the log.
+    Raises DataError on a loss that is not finite and where there are too few samples, UsageError for other settings.
     """
     keep_freed_memory()
     pools = _Pools(samples)
     out.mkdir(parents=True, exist_ok=True)
+    keep_settings(out, settings)
     torch.manual_seed(settings.seed)
     net = build_net(settings, categories, start_from)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -114,24 +126,25 @@ def train_detector(
     config = DetectorConfig(categories, settings.height * settings.width)
     start = _start_detector(average, config, start_from) if start_from else None
     optimizer = make_optimizer(net, "backbone.", settings)
-    state = load_checkpoint(out / CHECKPOINT, net, average, optimizer)
-    state = state or {"epoch": 0, "step": 0, "share": 0.0, "seconds": 0.0}
-    (out / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2), encoding="utf-8")
-    while state["epoch"] < settings.epochs and state["share"] < 1.0:
+    state = load_checkpoint(out / CHECKPOINT, net, average, optimizer, {"categories": categories})
+    say_if_finished(out, settings, state)
+    while (share := share_done(settings, state["epoch"], state["seconds"])) < 1.0:
         began, epoch = time.monotonic(), state["epoch"]
         rng = np.random.default_rng((settings.seed, epoch))
         net.eval()
-        chosen = pools.choose(settings, rng, state["share"], torch_detector(average, config), start)
+        chosen = pools.choose(settings, rng, share, torch_detector(average, config), start)
         net.train()
-        size_wh = canvas_wh(settings, state["share"])
+        size_wh = canvas_wh(settings, share)
         points, strides = make_points(size_wh[1], size_wh[0])
         steps = len(chosen) // settings.batch
+        if not steps:
+            raise DataError(
+                f"expected at least {settings.batch} photos to fill a batch, found {len(chosen)}; "
+                f"give more or --set batch={max(len(chosen), 2)}"
+            )
         sums: dict[str, float] = {}
         for step, batch in enumerate(prefetch(batches(chosen, pools.mates, size_wh, settings, rng))):
-            spent = state["seconds"] + time.monotonic() - began
-            share = max(
-                (epoch + step / steps) / settings.epochs, spent / 60 / settings.minutes if settings.minutes else 0
-            )
+            share = share_done(settings, epoch + step / steps, state["seconds"] + time.monotonic() - began)
             set_rates(optimizer, settings, share, state["step"])
             loss, parts = batch_loss(net, batch, points, strides, settings)
             if not math.isfinite(loss.item()):
@@ -148,7 +161,7 @@ def train_detector(
                 sums[name] = sums.get(name, 0.0) + value / steps
             if share >= 1.0:
                 break
-        state.update(epoch=epoch + 1, share=share, seconds=state["seconds"] + time.monotonic() - began)
+        state.update(epoch=epoch + 1, seconds=state["seconds"] + time.monotonic() - began)
         save_checkpoint(out / CHECKPOINT, net, average, optimizer, state)
         line = {
             "epoch": epoch + 1,

@@ -84,17 +84,21 @@ def tune_detector(
     out: Path,
     pruner: str = "median",
     start_from: Path | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> list[Trial]:
     """Train until the study in `out` has `trials` trainings, whole or stopped early, and return all of them.
 
-    `evaluate` gives a detector's figures on dev. Raises MissingExtra, DataError for a study of other settings.
+    `evaluate` gives a detector's figures on dev; `data` is what samples and dev were read from, as JSON has it. Raises
+    MissingExtra, DataError for a study of other settings or data.
     """
     study = _open_study(settings, out, pruner)
+    _keep(study, "settings", dataclasses.asdict(settings), out)
+    _keep(study, "data", data or {}, out)
     _take_up(study, settings)
 
     def train(trial: "optuna.Trial") -> float:
         values = {name: _suggest(trial, name, where) for name, where in space_of(settings).items()}
-        folder = out / f"trial-{_digest(values)}"  # the same for a training that is taken up again
+        folder = out / f"trial-{_digest(values | dict(data or {}))}"  # the same for a training that is taken up again
         figures: list[float] = []
 
         def judge(detector: Detector) -> dict[str, float]:
@@ -180,15 +184,19 @@ def _open_study(settings: TrainSettings, out: Path, pruner: str) -> "optuna.Stud
         load_if_exists=True,
     )
     study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials))
-    told, given = study.user_attrs.get("settings"), json.loads(json.dumps(dataclasses.asdict(settings)))
+    return study  # type: ignore[no-any-return]
+
+
+def _keep(study: "optuna.Study", name: str, facts: Mapping[str, Any], out: Path) -> None:
+    """Note facts with the study. Raises DataError where it has others."""
+    told, given = study.user_attrs.get(name), json.loads(json.dumps(dict(facts)))
     if told is not None and told != given:
-        differs = next(name for name in given if told.get(name) != given[name])
+        differs = next(key for key in {**given, **told} if told.get(key) != given.get(key))
         raise DataError(
-            f"{out / STUDY}: expected a study of these settings, found one with {differs} {told.get(differs)!r}; "
+            f"{out / STUDY}: expected a study of these {name}, found one with {differs} {told.get(differs)!r}; "
             f"choose another --out"
         )
-    study.set_user_attr("settings", given)
-    return study  # type: ignore[no-any-return]
+    study.set_user_attr(name, given)
 
 
 def _take_up(study: "optuna.Study", settings: TrainSettings) -> None:
@@ -214,7 +222,7 @@ def _suggest(trial: "optuna.Trial", name: str, where: Range) -> Value:
     return trial.suggest_float(name, where.low, where.high, log=where.log)
 
 
-def _digest(values: Mapping[str, Value]) -> str:
+def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
 
 

@@ -112,8 +112,7 @@ def plant_errors(truth: Labelled, count: int, seed: int) -> tuple[Labelled, list
         numbers = np.cumsum(keep) - 1  # as the audit will count
         for number, kind in own.items():
             at = None if kind == "missing" else int(numbers[number])
-            name = image.path.name
-            errors.append(LabelError(name, kind, at, image.labels[number], image.boxes[number : number + 1]))
+            errors.append(LabelError(image.name, kind, at, image.labels[number], image.boxes[number : number + 1]))
         kept = tuple(label for label, ok in zip(labels, keep, strict=True) if ok)
         wrong.append(replace(image, boxes=boxes[keep], labels=kept, crowd=image.crowd[keep]))
     return replace(truth, images=wrong), errors
@@ -154,9 +153,9 @@ def natural_errors(given: Labelled, truth: Labelled) -> list[LabelError]:
             if at is not None:
                 settled[at] = True
             box = right.boxes[number : number + 1]
-            errors.append(LabelError(image.path.name, kind, at, right.labels[number], box))
+            errors.append(LabelError(image.name, kind, at, right.labels[number], box))
         for at in np.flatnonzero(~settled).tolist():
-            errors.append(LabelError(image.path.name, "extra", at, image.labels[at], image.boxes[at : at + 1]))
+            errors.append(LabelError(image.name, "extra", at, image.labels[at], image.boxes[at : at + 1]))
     return errors
 
 

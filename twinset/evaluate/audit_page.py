@@ -27,7 +27,7 @@ def write_audit(
     tables: Mapping[str, tuple[Sequence[object], Sequence[Sequence[object]]]] | None = None,
 ) -> None:
     """Write the first suggestions with pictures, then tables. Raises DataError where the file can't be written."""
-    images = {(image.source, image.path.name): image for image in labelled.images}
+    images = {(image.source, image.name): image for image in labelled.images}
     shown = [
         picture(draw_suggestion(images[one.source, one.image], one), SIDE, caption(one)) for one in suggestions[:MOST]
     ]

@@ -1,19 +1,18 @@
 """Detection figures on labelled photos: COCO's, by faster-coco-eval, and precision and recall at the threshold."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from twinset.boxes import box_iou
 from twinset.data.labelled import Labelled, LabelledImage
-from twinset.errors import UsageError
+from twinset.errors import DataError, UsageError
 from twinset.evaluate.calibration import Calibration, calibrate
 from twinset.evaluate.precision import MANY_BOXES, average_precisions, coco_classes, intervals
 from twinset.images import read_image
-from twinset.taxonomy import Taxonomy
 from twinset.types import Detections, Image
 
 MIN_SCORE = 0.01  # detections below it don't move a mean average precision
@@ -69,6 +68,7 @@ class DetectionFigures:
     by_size: dict[str, float | None]  # small, medium, large as COCO has them -> mAP50; None: no boxes of that size
     calibration: Calibration | None  # of scores from 0.05 on; None: nothing was found
     intervals: dict[str, tuple[float, float]]  # mean average precision -> its 95 % interval, if they were asked for
+    unread: tuple[str, ...] = ()  # photos that can't be read, and why; not among `n`
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures by name, without pictures."""
@@ -80,28 +80,48 @@ class DetectionFigures:
         figures = {name: getattr(self, name) for name in names} | {"per_category": per, "confusion": self.confusion}
         figures["by_size"] = self.by_size
         figures["calibration"] = self.calibration and self.calibration.as_json()
+        figures["unread"] = len(self.unread)
         return figures | {"intervals": {name: list(ends) for name, ends in self.intervals.items()}}
 
 
 def evaluate_detector(
-    labelled: Labelled, finder: Finder, advance: Callable[[int], None] = lambda count: None, rounds: int = 0
+    labelled: Labelled,
+    finder: Finder,
+    advance: Callable[[int], None] = lambda count: None,
+    rounds: int = 0,
+    strict: bool = False,
 ) -> DetectionFigures:
     """Return the figures of a detector on photos, over the categories that both its labels and the detector know.
 
-    `advance` is told of photos done; `rounds` of the bootstrap give intervals, none without. Raises UsageError for
-    photos without boxes, MissingExtra without faster-coco-eval.
+    `advance` is told of photos done; `rounds` of the bootstrap give intervals, none without. Photos that can't be read
+    are left out. Raises UsageError for photos without boxes, DataError where none can be read, or if `strict` one
+    can't, MissingExtra without faster-coco-eval.
     """
     categories = tuple(name for name in labelled.categories if name in finder.categories)
     images = labelled.images
     if not any(name in categories for image in images for name in image.labels):
         raise UsageError("expected labelled photos with boxes, found none; check the folder and the split")
     coco_classes()  # before minutes of detection
+    read: list[LabelledImage] = []
     found: list[Detections] = []
+    unread: list[str] = []
     for start in range(0, len(images), BATCH):
-        part = [read_image(image.path) for image in images[start : start + BATCH]]
-        found += [_known(d, finder.categories, categories) for d in finder.detect_batch(part, MIN_SCORE)]
+        part = images[start : start + BATCH]
+        pixels = []
+        for image in part:
+            try:
+                pixels.append(read_image(image.path))
+                read.append(image)
+            except DataError as exc:
+                if strict:
+                    raise
+                unread.append(f"{exc}; photo left out")
+        found += [_known(d, finder.categories, categories) for d in finder.detect_batch(pixels, MIN_SCORE)]
         advance(len(part))
-    return detection_figures(images, found, categories, finder.min_score, rounds)
+    if not read:
+        raise DataError(f"expected photos that can be read, found none: {unread[0]}")
+    figures = detection_figures(read, found, categories, finder.min_score, rounds)
+    return replace(figures, unread=tuple(unread))
 
 
 def detection_figures(
@@ -227,13 +247,8 @@ def _match(image: LabelledImage, found: Detections, categories: Sequence[str]) -
     return _Match(right, seen_as, [names[row] for row in stray])
 
 
-def evaluate_on(images: Sequence[LabelledImage], taxonomy: Taxonomy) -> Callable[[Finder], dict[str, float]]:
-    """Return a function that gives a detector's mAP50 on the photos, a figure for each source."""
-    parts = {}
-    for source in dict.fromkeys(image.source for image in images):
-        labels = taxonomy.sources[source].categories if source in taxonomy.sources else frozenset(taxonomy.names)
-        categories = tuple(name for name in taxonomy.names if name in labels)
-        parts[source] = Labelled([image for image in images if image.source == source], categories, [])
+def evaluate_on(parts: Mapping[str, Labelled]) -> Callable[[Finder], dict[str, float]]:
+    """Return a function that gives a detector's mAP50 on photos, a figure for each source."""
 
     def evaluate(detector: Finder) -> dict[str, float]:
         return {f"map_50_{name}": round(evaluate_detector(part, detector).map_50, 4) for name, part in parts.items()}

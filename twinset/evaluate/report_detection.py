@@ -76,7 +76,21 @@ def read_report(file: Path) -> dict[str, Any]:
         raise DataError(f"{expected}, found: {exc}; check the file") from exc
     if not isinstance(figures, dict) or not {"sources", "map_50"} & set(figures):
         raise DataError(f"{expected}, found no map_50; check the file")
+    sources = figures.get("sources", {"": figures})
+    if not isinstance(sources, dict) or not all(map(_is_report, sources.values())):
+        raise DataError(f"{expected}, found others by these names; check the file")
     return figures
+
+
+def _is_report(one: object) -> bool:
+    """Return whether this holds one source's figures, as far as `differences` reads them."""
+    if not isinstance(one, dict) or not isinstance(one.get("per_category", {}), dict):
+        return False
+    categories = one.get("per_category", {}).values()
+    if not all(isinstance(category, dict) and "map_50" in category for category in categories):
+        return False
+    numbers = [*(one.get(name) for name in COMPARED), *(category["map_50"] for category in categories)]
+    return all(number is None or type(number) in (int, float) for number in numbers)
 
 
 def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, float]:

@@ -169,6 +169,7 @@ def evaluate_retrieval(
     facts, queries, gallery = _facts(products, models.taxonomy), np.flatnonzero(is_query), np.flatnonzero(~is_query)
     own = np.concatenate(vectors[models.name])
     described = Described(products, items, own, queries, gallery)
+    asked = {row: image for row, image in pictures.items() if is_query[row]}
     ranked = {name: _both(np.concatenate(parts), queries, gallery, facts) for name, parts in vectors.items()}
     if models.labels:
         k = min(max(CUT_OFFS), len(gallery))
@@ -185,7 +186,7 @@ def evaluate_retrieval(
         _worst(products, facts, queries, ranked[models.name][0]),
         find_by_words(described, models),
         reject(described, models.labels) if models.labels else None,
-        None if scenes is None else street_like_recall(described, pictures, scenes, models),
+        None if scenes is None else street_like_recall(described, asked, scenes, models),
         evaluate_street(street, models, described, advance) if street else None,
     )
 

@@ -87,8 +87,11 @@ def read_pairs(folder: Path) -> list[Pair]:
         with file.open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
         pairs = [Pair(row["item_id"], (row["image_a"], row["image_b"]), row["kind"]) for row in rows]
+        short = next((number for number, pair in enumerate(pairs, 1) if None in (*pair, *pair.images)), None)
     except (OSError, KeyError, ValueError, csv.Error) as exc:
         raise DataError(f"{file}: expected columns item_id, image_a, image_b, kind; found: {exc!r}") from exc
+    if short:
+        raise DataError(f"{file}: expected item_id, image_a, image_b and kind in each row, found fewer in pair {short}")
     if not pairs:
         raise DataError(f"{file}: expected pairs of photos, found none")
     return pairs
