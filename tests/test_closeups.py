@@ -1,5 +1,7 @@
 """Items that fill the picture and items seen small: what is cut, where it goes, and what counts as right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,14 @@ def test_the_best_detection_names_the_item(photo):
     assert figures.closeups.per_category == {"top": (1, 1.0), "skirt": (1, 0.0)}
     assert figures.small.confusion == {"top": {"skirt": 1}, "skirt": {"skirt": 1}}
     assert figures.as_json()["small"]["right"] == 0.5
+
+
+def test_a_photo_that_is_cut_short_is_left_out(photo, tmp_path):
+    whole = photo(("top",), [False])
+    broken = tmp_path / "b.jpg"
+    broken.write_bytes((tmp_path / "a.jpg").read_bytes()[:-200])
+    images = [*whole.images, replace(whole.images[0], path=broken)]
+    assert evaluate_closeups(replace(whole, images=images), Finder()).closeups.n == 1
 
 
 def test_nothing_on_the_item_is_not_right(photo):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,9 @@ def test_street_items_are_searched_as_drawn_and_as_detected(shop, tmp_path):
     )
     boxes, labels = np.array([top, speck, trousers], np.float32), ("top", "bag", "trousers")
     images = [LabelledImage(photo, 96, 128, boxes, labels, np.array([False, False, False]), "coco")]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photo.read_bytes()[:-40])
+    images.append(replace(images[0], path=broken))  # left out
 
     street = evaluate_retrieval(shop, FakeModels(), baselines=False, street=images).street
 

@@ -16,7 +16,7 @@ from twinset.boxes import Boxes, box_iou
 from twinset.data.labelled import Labelled, LabelledImage
 from twinset.errors import UsageError
 from twinset.evaluate.detection import MIN_SCORE, NOTHING, Finder, share
-from twinset.images import crop, read_image
+from twinset.images import crop, try_image
 from twinset.types import Detections, Image
 
 CATEGORIES = ("top", "outerwear", "dress", "trousers", "skirt", "shoes", "bag")
@@ -57,7 +57,9 @@ class CloseupFigures:
 def evaluate_closeups(
     labelled: Labelled, finder: Finder, seed: int = 0, advance: Callable[[int], None] = lambda count: None
 ) -> CloseupFigures:
-    """Return the figures on every decidable box of CATEGORIES. `advance` is told of photos done.
+    """Return the figures on every decidable box of CATEGORIES in photos that can be read.
+
+    `advance` is told of photos done.
 
     Raises UsageError where there are no such boxes.
     """
@@ -66,8 +68,8 @@ def evaluate_closeups(
     small: list[tuple[str, str]] = []
     for image in labelled.images:
         numbers = [i for i, label in enumerate(image.labels) if label in CATEGORIES and not image.crowd[i]]
-        if numbers:
-            pixels = read_image(image.path)
+        pixels = try_image(image.path) if numbers else None
+        if pixels is not None:
             views = [cut_closeup(pixels, image.boxes[i], rng) for i in numbers]
             found = finder.detect_batch(views, MIN_SCORE)
             near += [(image.labels[i], _best(one, finder)) for i, one in zip(numbers, found, strict=True)]

@@ -10,7 +10,7 @@ from twinset.boxes import Boxes, box_iou
 from twinset.data.labelled import LabelledImage
 from twinset.evaluate.detection import MATCH_IOU
 from twinset.evaluate.likeness import Described, ranked_rows
-from twinset.images import read_image
+from twinset.images import try_image
 from twinset.models import Models
 from twinset.naming import FAINT_SCORE, seen_at
 from twinset.search import SAME_ITEM_IOU
@@ -21,7 +21,7 @@ from twinset.types import Item, Product
 class StreetFigures:
     """Shares of street items whose first hit, over all categories, is of their category."""
 
-    n: int  # items the photos show, undecidable ones apart
+    n: int  # items that photos which can be read show, undecidable ones apart
     drawn: float | None  # cut out by the boxes that were drawn. None: there are no items
     n_detected: int  # of them found, with IoU 0.5, whatever they were called
     detected: float | None  # of those, cut out as found. None: none was
@@ -44,8 +44,11 @@ def evaluate_street(
     found: list[NDArray[np.float32]] = []
     seen_drawn, seen_found = list[Mapping[str, float]](), list[Mapping[str, float]]()
     for image in images:
+        advance(1)
         kept = [i for i, crowd in enumerate(image.crowd) if not crowd]
-        pixels, boxes = read_image(image.path), image.boxes[kept]
+        pixels, boxes = try_image(image.path), image.boxes[kept]
+        if pixels is None:
+            continue
         faint = models.detect(pixels, FAINT_SCORE)
         count = int((faint.scores >= models.min_score).sum())
         match = _matched(faint.boxes[:count], boxes)
@@ -56,7 +59,6 @@ def evaluate_street(
         seen_drawn += [seen_at(box, faint, models, SAME_ITEM_IOU) for box in boxes]
         seen_found += [seen_at(box, faint, models, SAME_ITEM_IOU) for box in detected]
         truths += [image.labels[i] for i in kept]
-        advance(1)
     right_drawn = np.array(_categories(drawn, seen_drawn, models, described)) == np.array(truths)
     right_found = np.array(_categories(found, seen_found, models, described)) == np.array([truths[i] for i in of])
     n = len(truths)
