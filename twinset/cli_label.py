@@ -70,8 +70,7 @@ def pseudo(
     Example: twinset data pseudo street-unlabelled --min-score 0.5 --leave-out belt,scarf --out pseudo.json
     """
     from twinset.data.coco import write_coco
-    from twinset.data.pseudo import pseudo_labels
-    from twinset.detect.sources import PSEUDO
+    from twinset.data.pseudo import MARK, pseudo_labels
 
     left = [name for name in leave_out.split(",") if name]
     photos, models, found = _look(folder, model, threads, doubt)
@@ -82,7 +81,7 @@ def pseudo(
         )
     taught = [name for name in models.categories if name not in left]
     labelled = pseudo_labels(photos, found, models.categories, taught, min_score, doubt)
-    write_coco(labelled, out, folder, f"{PSEUDO} of {models.version}, from {min_score}, doubtful from {doubt}")
+    write_coco(labelled, out, folder, f"{MARK} of {models.version}, from {min_score}, doubtful from {doubt}")
     sure = sum(int((~image.crowd).sum()) for image in labelled.images)
     doubtful = sum(int(image.crowd.sum()) for image in labelled.images)
     if as_json:

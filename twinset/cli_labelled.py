@@ -2,30 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from twinset.cli_base import FILE, FOLDER, options, report_problems
-from twinset.errors import DataError, UsageError
+from twinset.errors import UsageError
 
 if TYPE_CHECKING:
     from twinset.data.labelled import Labelled
-    from twinset.evaluate.detection import Finder
+    from twinset.evaluate.detection import Finder, Photo
     from twinset.taxonomy import Taxonomy
     from twinset.types import Detections
 
-
-class Photo(Protocol):
-    """A photo in a file."""
-
-    @property
-    def path(self) -> Path: ...
-
-
 F = TypeVar("F", bound=Callable[..., Any])
-P = TypeVar("P", bound=Photo)
-BATCH = 16
+P = TypeVar("P", bound="Photo")
 
 source_options = (
     click.option("--voc", type=FOLDER, help="Photos with Pascal VOC boxes."),
@@ -99,28 +90,11 @@ def detect_all(
     Those that can't be read are told there. Raises DataError where none can, or if `strict` one can't.
     """
     from twinset.cli_progress import terminal_progress
-    from twinset.images import read_image
+    from twinset.evaluate.detection import detect_files
 
-    read: list[P] = []
-    found: list[Detections] = []
-    unread: list[DataError] = []
     with terminal_progress("detecting") as progress:
         progress.start(len(photos))
-        for start in range(0, len(photos), BATCH):
-            part = photos[start : start + BATCH]
-            pixels = []
-            for photo in part:
-                try:
-                    pixels.append(read_image(photo.path))
-                    read.append(photo)
-                except DataError as exc:
-                    if strict:
-                        raise
-                    unread.append(exc)
-            found += finder.detect_batch(pixels, min_score)
-            progress.advance(len(part))
+        read, found, unread = detect_files(photos, finder, min_score, strict, progress.advance)
     for problem in unread:
-        click.echo(f"{problem}; photo left out", err=True)
-    if unread and not read:
-        raise DataError(f"expected photos that can be read, found none of {len(photos)}; check the folder")
+        click.echo(problem, err=True)
     return read, found

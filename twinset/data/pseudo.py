@@ -4,6 +4,7 @@ What it half sees is neither right nor wrong there: it becomes undecidable (Sohn
 Learning Framework for Object Detection", arXiv 2005.04757, keep the confident boxes only; the doubtful are background).
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from twinset.data.labelled import Labelled, LabelledImage
 from twinset.errors import UsageError
 from twinset.types import Detections
 
+MARK = "pseudo-labels"  # how the description in a COCO file of such labels begins
 MIN_SIDE = 6.0  # pixels of a photo's box, below which nothing is taught by it
 
 
@@ -42,3 +44,9 @@ def pseudo_labels(
             boxes, labels = detections.boxes[keep], tuple(str(name) for name in names[keep])
             images.append(LabelledImage(path, width, height, boxes, labels, ~sure, "coco"))
     return Labelled(images, tuple(name for name in categories if name in taught), [])
+
+
+def is_pseudo(file: Path) -> bool:
+    """Return whether the labels in a COCO file are what a detector found, as its description says."""
+    info = json.loads(file.read_text(encoding="utf-8")).get("info")
+    return isinstance(info, dict) and str(info.get("description")).startswith(MARK)

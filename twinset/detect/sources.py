@@ -1,7 +1,6 @@
 """Where a detector's training data is read from: all its sources at once, in one taxonomy."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from twinset.data.coco import read_coco
 from twinset.data.feed import Feed, read_feed
 from twinset.data.folders import read_folders
 from twinset.data.labelled import Labelled, LabelledImage, Problem, in_taxonomy_order, is_dev
+from twinset.data.pseudo import is_pseudo
 from twinset.data.suggestions import Suggestion, apply_suggestions, in_taxonomy, read_suggestions
 from twinset.data.voc import read_voc
 from twinset.detect.samples import Sample, classed_samples, drawn_samples, feed_samples, labelled_samples
@@ -20,7 +20,6 @@ from twinset.taxonomy import Taxonomy
 
 Tell = Callable[[Sequence[Problem]], None]
 Dev = Mapping[str, Labelled]  # photos that settings are chosen on, by their source: those with something to find
-PSEUDO = "pseudo-labels"  # how the description in a file of `twinset data pseudo` begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +89,6 @@ def _to_judge(part: Labelled, categories: Sequence[str], strict: bool) -> Labell
         name in known and not crowd for image in images for name, crowd in zip(image.labels, image.crowd, strict=True)
     )
     return replace(part, images=images) if any(shown) else None
-
-
-def is_pseudo(file: Path) -> bool:
-    """Return whether the labels in a COCO file are what a detector found, which `twinset data pseudo` notes there."""
-    info = json.loads(file.read_text(encoding="utf-8")).get("info")
-    return isinstance(info, dict) and str(info.get("description")).startswith(PSEUDO)
 
 
 def facts_of(sources: Sources, dev: Dev) -> dict[str, Any]:

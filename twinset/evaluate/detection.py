@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,14 @@ MATCH_IOU = 0.5
 BELIEVED = 0.05  # score from which detections tell something about scores
 NOTHING = "nothing"  # in a confusion: found on no item, or an item with nothing found on it
 BATCH = 16
+P = TypeVar("P", bound="Photo")
+
+
+class Photo(Protocol):
+    """A photo in a file."""
+
+    @property
+    def path(self) -> Path: ...
 
 
 class Finder(Protocol):
@@ -102,26 +111,38 @@ def evaluate_detector(
     if not any(name in categories for image in images for name in image.labels):
         raise UsageError("expected labelled photos with boxes, found none; check the folder and the split")
     coco_classes()  # before minutes of detection
-    read: list[LabelledImage] = []
+    read, answers, unread = detect_files(images, finder, MIN_SCORE, strict, advance)
+    found = [_known(one, finder.categories, categories) for one in answers]
+    figures = detection_figures(read, found, categories, finder.min_score, rounds)
+    return replace(figures, unread=tuple(unread))
+
+
+def detect_files(
+    photos: Sequence[P], finder: Finder, min_score: float, strict: bool, advance: Callable[[int], None]
+) -> tuple[list[P], list[Detections], list[str]]:
+    """Return the photos that can be read, what is found in each, and of the others what is wrong.
+
+    `advance` is told of photos done. Raises DataError where none can be read, or if `strict` one can't.
+    """
+    read: list[P] = []
     found: list[Detections] = []
     unread: list[str] = []
-    for start in range(0, len(images), BATCH):
-        part = images[start : start + BATCH]
+    for start in range(0, len(photos), BATCH):
+        part = photos[start : start + BATCH]
         pixels = []
-        for image in part:
+        for photo in part:
             try:
-                pixels.append(read_image(image.path))
-                read.append(image)
+                pixels.append(read_image(photo.path))
+                read.append(photo)
             except DataError as exc:
                 if strict:
                     raise
                 unread.append(f"{exc}; photo left out")
-        found += [_known(d, finder.categories, categories) for d in finder.detect_batch(pixels, MIN_SCORE)]
+        found += finder.detect_batch(pixels, min_score)
         advance(len(part))
-    if not read:
-        raise DataError(f"expected photos that can be read, found none: {unread[0]}")
-    figures = detection_figures(read, found, categories, finder.min_score, rounds)
-    return replace(figures, unread=tuple(unread))
+    if unread and not read:
+        raise DataError(f"expected photos that can be read, found none of {len(photos)}: {unread[0]}")
+    return read, found, unread
 
 
 def detection_figures(
