@@ -68,3 +68,35 @@ def take_picture(page: Any, name: str, **options: Any) -> int:
         few = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE)
         few.save(file, optimize=True)
     return file.stat().st_size
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def begin(page: Any, address: str) -> None:
+    page.goto(address)
+    page.wait_for_selector("body[data-ready=true]")
+
+
+def done(page: Any) -> None:
+    page.wait_for_selector("body[data-state=done] #hits:not([aria-busy])")
+
+
+def search(page: Any, photo: Path) -> None:
+    page.set_input_files("#file", photo)
+    page.wait_for_selector("#items .chip")
+    done(page)
+
+
+def cards(page: Any) -> list[str]:
+    return page.locator("#hits .card h3").all_inner_texts()
+
+
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag the mouse over the photo, between places in shares of it."""
+    frame = page.locator("#stage").bounding_box()
+    places = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in (start, end)]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    page.mouse.move(*places[1], steps=4)
+    page.mouse.up()

@@ -25,7 +25,9 @@ from milvus_process import MilvusProcess, start_milvus
 
 from twinset import fetch
 from twinset.indexing import index_feed
+from twinset.server.app import ServerSettings, create_app
 from twinset.server.protocol import LimitedProtocol
+from twinset.shop import Shop
 from twinset.store import open_store
 from twinset.types import Product
 
@@ -199,3 +201,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
     monkeypatch.setattr(fetch.time, "sleep", waits.append)
     return waits
+
+
+@pytest.fixture(scope="module")
+def address(shop_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service of the shop, with one sample photo."""
+    folder = tmp_path_factory.mktemp("service")
+    sample = save_image(draw_street(), folder / "sample.png")
+    models = FakeModels()
+    settings = ServerSettings(samples=(sample,), state=str(folder / "state"))
+    app = create_app(lambda: Shop(models, open_store(shop_folder / "store", models.version)), settings)
+    with http_client(app) as client:
+        wait_until_ready(client)
+        yield str(client.base_url)

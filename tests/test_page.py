@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from browsing import DESKTOP, PHONE, needs_chromium, new_page, serious_problems
+from browsing import DESKTOP, PHONE, begin, cards, done, drag, needs_chromium, new_page, search, serious_problems
 from conftest import http_client, wait_until_ready
-from fakes import FakeModels, draw_street, make_feed, save_image
+from fakes import FakeModels, make_feed, save_image
 
 from twinset.indexing import index_feed
-from twinset.server.app import ServerSettings, create_app
+from twinset.server.app import create_app
 from twinset.shop import Shop
 from twinset.store import open_store
 
@@ -30,52 +30,11 @@ WORDS = {
 TOP = {"en": "Top", "ko": "상의"}
 
 
-@pytest.fixture(scope="module")
-def address(shop_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("service")
-    sample = save_image(draw_street(), folder / "sample.png")
-    models = FakeModels()
-    settings = ServerSettings(samples=(sample,), state=str(folder / "state"))
-    app = create_app(lambda: Shop(models, open_store(shop_folder / "store", models.version)), settings)
-    with http_client(app) as client:
-        wait_until_ready(client)
-        yield str(client.base_url)
-
-
 @pytest.fixture
 def page(chromium: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     with new_page(chromium, **getattr(request, "param", {})) as page:
         begin(page, address)
         yield page
-
-
-def begin(page: Any, address: str) -> None:
-    page.goto(address)
-    page.wait_for_selector("body[data-ready=true]")
-
-
-def done(page: Any) -> None:
-    page.wait_for_selector("body[data-state=done] #hits:not([aria-busy])")
-
-
-def search(page: Any, photo: Path) -> None:
-    page.set_input_files("#file", photo)
-    page.wait_for_selector("#items .chip")
-    done(page)
-
-
-def cards(page: Any) -> list[str]:
-    return page.locator("#hits .card h3").all_inner_texts()
-
-
-def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Drag the mouse over the photo, between places in shares of it."""
-    frame = page.locator("#stage").bounding_box()
-    places = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in (start, end)]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    page.mouse.move(*places[1], steps=4)
-    page.mouse.up()
 
 
 @pytest.mark.parametrize(
@@ -424,84 +383,6 @@ def test_no_area_is_drawn_before_the_photo_is_searched(page: Any, street: Path) 
     expect(page.locator("#items .chip")).to_have_count(3)
     assert len(held) == 1
     expect(page.locator("#area")).to_be_enabled()
-
-
-@pytest.fixture
-def bad_page(chromium: Any, address: str) -> Iterator[Any]:
-    """A page whose console may log what the service refuses; an exception still fails the test."""
-    with chromium.new_context(locale="en-GB", **DESKTOP) as context:
-        page = context.new_page()
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        yield page
-        assert problems == []
-
-
-def refuse(status: int) -> Any:
-    return lambda route: route.fulfill(status=status, json={"detail": "busy"})
-
-
-def test_no_area_is_drawn_where_the_search_failed(bad_page: Any, address: str, street: Path) -> None:
-    begin(bad_page, address)
-    bad_page.route("**/v1/search", refuse(503), times=1)
-    bad_page.set_input_files("#file", street)
-    expect(bad_page.locator("#error")).to_contain_text(WORDS["en"]["busy"])
-
-    drag(bad_page, (0.02, 0.02), (0.2, 0.98))
-    expect(bad_page.locator("#area")).to_be_disabled()
-
-    bad_page.click("#again")
-    done(bad_page)
-    expect(bad_page.locator("#items .chip")).to_have_count(3)
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_products_stay_where_more_of_them_are_refused(bad_page: Any, address: str, tmp_path: Path, status: int) -> None:
-    begin(bad_page, address)
-    bad_page.set_input_files("#file", save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png"))
-    expect(bad_page.locator("#note")).to_contain_text(WORDS["en"]["nothing"])
-    bad_page.click("#area")
-    bad_page.keyboard.press("Enter")
-    done(bad_page)
-    shown = cards(bad_page)
-    bad_page.route("**/v1/search", refuse(status), times=1)
-
-    bad_page.click("#more")
-    expect(bad_page.locator("#error")).to_be_in_viewport()
-    assert cards(bad_page) == shown
-    expect(bad_page.locator("#status")).to_have_text(f"The {len(shown)} closest")
-
-    with bad_page.expect_response("**/v1/search") as answer:
-        bad_page.click("#again")
-    done(bad_page)
-    (item,) = answer.value.json()["items"]
-    assert cards(bad_page) == shown + [hit["title"] for hit in item["hits"]]
-    positions = bad_page.locator("#hits .card").evaluate_all("(all) => all.map((card) => card.dataset.position)")
-    assert positions == [str(i) for i in range(len(shown) + len(item["hits"]))]
-    expect(bad_page.locator("#error")).to_be_hidden()
-
-
-def test_what_was_refused_is_not_asked_again_for_another_item(bad_page: Any, address: str, street: Path) -> None:
-    begin(bad_page, address)
-    search(bad_page, street)
-    bad_page.route("**/v1/search", refuse(503), times=1)
-    bad_page.locator("#stock").check()
-    expect(bad_page.locator("#error")).to_be_visible()
-
-    bad_page.locator("#items .chip").nth(1).click()
-
-    expect(bad_page.locator("#error")).to_be_hidden()
-
-
-def test_shop_that_is_busy_at_the_start_is_asked_again(bad_page: Any, address: str) -> None:
-    bad_page.route("**/v1/shop", refuse(429), times=1)
-    bad_page.goto(address)
-    expect(bad_page.locator("#error")).to_contain_text(WORDS["en"]["busy"])
-
-    bad_page.click("#again")
-
-    bad_page.wait_for_selector("body[data-ready=true]")
-    expect(bad_page.locator("#error")).to_be_hidden()
 
 
 def test_counts_beside_a_product_are_of_its_shop(chromium: Any, street: Path, tmp_path: Path) -> None:
