@@ -17,7 +17,7 @@ from twinset.bench.ssdlite import build_ssdlite
 from twinset.bench.timing import machine, percentiles, time_ms
 from twinset.bench.yardstick import VitSize, build_vit
 from twinset.describe.encoder import Encoder, EncoderConfig
-from twinset.detect.detector import Detector, DetectorConfig
+from twinset.detect.detector import Detector, DetectorConfig, View
 from twinset.errors import DataError
 
 TINY = VitSize(layers=2, width=24, heads=3, patch=8, side=32)
@@ -146,19 +146,45 @@ def test_detector_is_timed_by_input_size_runtime_and_threads(monkeypatch, capsys
     monkeypatch.setattr(detector, "load_detector", load)
     monkeypatch.setattr(detector, "runtimes", lambda: ["onnxruntime", "openvino"])
     monkeypatch.setattr(detector, "open_ssdlite", lambda threads: lambda: None)
-    detector.run("default", (1, 2), repeats=3)
+    detector.run(("default",), (1, 2), repeats=3)
     data = last_line(capsys)
     assert (data["benchmark"], data["threads"], data["photo"]) == ("detector", [1, 2], "400x600")
     assert opened == [(runtime, threads) for runtime in ("onnxruntime", "openvino") for threads in (1, 2)]
     ours = [row for row in data["rows"] if row["network"] == "default"]
     assert len(ours) == 4 * (len(detector.AREAS) + 1)
-    assert [row["note"] for row in ours].count("the model's size") == 4
+    assert [row["note"] for row in ours].count("as the model is used") == 4
     for row in ours:
         assert 0 < row["p50_ms"] <= row["p95_ms"]
         assert row["of_yardstick"] == pytest.approx(row["p50_ms"] / 100)
         assert row["map_50"] is None  # no photos were given
     others = [(row["network"], row["threads"]) for row in data["rows"][len(ours) :]]
     assert others == [("SSDLite-MobileNetV3 size", 1), ("SSDLite-MobileNetV3 size", 2), ("ViT-B/16 size", 2)]
+
+
+def test_a_detector_of_several_views_is_timed_as_it_is_used_beside_another(monkeypatch, capsys):
+    configs = {
+        "fast": DetectorConfig(("top", "bag")),
+        "best": DetectorConfig(("top", "bag"), views=(View(96 * 64), View(64 * 64, mirrored=True))),
+    }
+    seen = []
+
+    def load(folder: Path, threads: int, runtime: str) -> Detector:
+        def run(pixels: np.ndarray) -> list[np.ndarray]:
+            seen.append((folder.name, pixels.shape[1:3]))
+            return nothing_found(pixels)
+
+        return Detector(run, configs[folder.name])
+
+    monkeypatch.setattr(detector, "find_detector", lambda name: Path(name))
+    monkeypatch.setattr(detector, "load_detector", load)
+    monkeypatch.setattr(detector, "runtimes", lambda: ["onnxruntime"])
+    monkeypatch.setattr(detector, "open_ssdlite", lambda threads: lambda: None)
+    detector.run(("fast", "best"), (2,), repeats=1)
+    data = last_line(capsys)
+    used = {row["network"]: row["input"] for row in data["rows"] if row["note"] == "as the model is used"}
+    assert used == {"fast": "256x384", "best": "2 views"}
+    assert {("best", (96, 64)), ("best", (64, 64))} <= set(seen)  # the photo is 400x600
+    assert data["models"] == ["fast", "best"]
 
 
 def test_encoder_is_timed_by_batch(monkeypatch, capsys):

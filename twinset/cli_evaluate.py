@@ -160,7 +160,14 @@ def bench() -> None:
 
 
 @bench.command("detector")
-@options(model_option)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=("default",),
+    show_default=True,
+    help="Weights: a name that `twinset models` lists, or a folder; several stand in one table.",
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -170,14 +177,14 @@ def bench() -> None:
     help="CPU threads to use.",
 )
 @click.option("--voc", type=FOLDER, help="Photos to measure mAP50 on, beside the times.")
-def bench_detector(model: str, threads: Sequence[int], voc: Path | None) -> None:
+def bench_detector(models: Sequence[str], threads: Sequence[int], voc: Path | None) -> None:
     """Milliseconds a photo by size, runtime and threads, beside another small detector's size.
 
     Example: twinset bench detector
     """
     from twinset.bench.detector import run
 
-    run(model, threads, voc)
+    run(models, threads, voc)
 
 
 @bench.command("encoder")

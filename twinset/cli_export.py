@@ -21,6 +21,7 @@ from twinset.cli_base import (
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
+    from twinset.detect.detector import View
     from twinset.detect.sources import Sources
 
 
@@ -112,11 +113,18 @@ def export_encoder_command(
     help="Take the mean of its weights and this model's, which RUN started from; may be given several times.",
 )
 @click.option(
-    "--voc", type=FOLDER, help="Photos for --int8: ranges from train's, mAP50 on dev's; for --average, dev's."
+    "--view",
+    "views",
+    multiple=True,
+    metavar="HxW[:mirrored]",
+    help="Have it look at a photo in this size, and so in several: slower, more accurate. May be given several times.",
 )
-@click.option("--ccp", type=FOLDER, help="For --average: dev's photos, that its threshold is fitted to.")
 @click.option(
-    "--corrections", multiple=True, metavar="FILE", help="For --average: corrections of those photos' labels."
+    "--voc", type=FOLDER, help="Photos for --int8: ranges from train's, mAP50 on dev's; for --average, --view: dev's."
+)
+@click.option("--ccp", type=FOLDER, help="For --average and --view: dev's photos, that its threshold is fitted to.")
+@click.option(
+    "--corrections", multiple=True, metavar="FILE", help="For --average and --view: corrections of the photos' labels."
 )
 @options(json_option, threads_option)
 def export_detector_command(
@@ -125,6 +133,7 @@ def export_detector_command(
     model: str,
     int8: bool,
     average: Sequence[str],
+    views: Sequence[str],
     voc: Path | None,
     ccp: Path | None,
     corrections: Sequence[str],
@@ -133,16 +142,18 @@ def export_detector_command(
 ) -> None:
     """Write the detector of the training in RUN into a model's folder, an encoder beside it.
 
-    With --average the threshold and the exponents of categories are fitted anew to dev's photos.
+    With --average or --view the threshold and the exponents of categories are fitted anew to dev's photos.
 
     Example: twinset export detector runs/detector --int8 --voc street-voc --out runs/model
     """
     from twinset.models import find_detector, model_folder
 
     folder, detector = model_folder(model), find_detector(str(run))
-    if average and (int8 or not (voc or ccp)):
+    looks = [_view(text) for text in views]
+    if (average or looks) and (int8 or not (voc or ccp)):
+        name = "average" if average else "view"
         expected = "no --int8 beside it" if int8 else "--voc, --ccp or both beside it, to fit its threshold on"
-        raise UsageError(f"--average: expected {expected}", field="average")
+        raise UsageError(f"--{name}: expected {expected}", field=name)
     if out.resolve() in (folder.resolve(), run.resolve()):
         raise UsageError(f"--out: expected a folder of its own, found {out}", field="out")
     if int8 and voc is None:
@@ -162,7 +173,12 @@ def export_detector_command(
     for source, name in (*of_encoder, *of_detector):
         if (source / name).exists():  # not every model has all
             shutil.copyfile(source / name, out / name)
-    if average:
+    if looks:
+        from twinset.detect.detector import load_config
+
+        config = load_config(out / "detector.json")
+        dataclasses.replace(config, views=tuple(looks)).save(out / "detector.json")
+    if average or looks:
         from twinset.detect.sources import Sources
 
         _fit_threshold(out, Sources(voc, ccp, corrections=tuple(corrections)))
@@ -210,6 +226,21 @@ def export_tower_command(
         print_json({"out": str(out), "dim": source.config.dim, "from_torch": worst})
     else:
         click.echo(f"{out}: {source.config.dim} numbers, within {worst:.1e} of torch")
+
+
+def _view(text: str) -> "View":
+    """Return a view of a photo from HEIGHTxWIDTH or HEIGHTxWIDTH:mirrored. Raises UsageError."""
+    from twinset.detect.detector import SIDE_STEP, View
+
+    size, colon, how = text.partition(":")
+    height, _, width = size.lower().partition("x")
+    sides = height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= SIDE_STEP
+    if not sides or how != ("mirrored" if colon else ""):
+        raise UsageError(
+            f"--view: expected HEIGHTxWIDTH in pixels such as 384x256, or 384x256:mirrored; found {text!r}",
+            field="view",
+        )
+    return View(int(height) * int(width), bool(how))
 
 
 def _fit_threshold(out: Path, sources: "Sources") -> None:

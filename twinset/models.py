@@ -173,7 +173,7 @@ def model_version(folder: Path) -> str:
                 key: data.get(key)
                 for key in ("categories", "input_area", "min_score", "exponents", "size", "dim", "weights")
             }
-            kept |= {key: data[key] for key in ("size_power", "cut_cost") if data.get(key)}
+            kept |= {key: data[key] for key in ("size_power", "cut_cost", "views") if data.get(key)}
             if data.get("kind") == "tower":
                 kept |= version_settings(data)
             digest.update(json.dumps(kept, sort_keys=True).encode())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from twinset.boxes import Boxes, box_area, clip_boxes, nms_per_label
+from twinset.detect.fuse import fuse, mirror
 from twinset.errors import ModelError
 from twinset.runtime import open_session
 from twinset.types import Detections, Image
@@ -21,11 +22,20 @@ MAX_CANDIDATES = 1000  # best scores that go into NMS
 MAX_ITEMS = 100
 BATCH = 8  # through the network at a time; more take memory and no less time
 MAX_ASPECT = 4.0  # of the network's input; a longer strip is squeezed
+FAINT = 0.01  # what a single view has to score to count among several
 EDGE = 0.015  # of the picture's sides: a box that comes so near to one is cut off there
 
 # (B, H, W, 3) uint8 -> distances (B, P, 4) from each point to its box's sides, input pixels; scores (B, P, C).
 # A network with A anchors at a point gives P * A rows, those of a point one after the other.
 Run = Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One of the ways a photo is looked at."""
+
+    area: int  # pixels it is scaled to
+    mirrored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class DetectorConfig:
     cut_cost: float = 0.0
     level: str = "category"  # of the taxonomy, that the categories are of: see levels.py
     taxonomy: str = ""  # name of the taxonomy's file beside this one; empty: the one Twinset ships
+    views: tuple[View, ...] = ()  # whose detections are fused (fuse.py); empty: one of `input_area`
 
     def __post_init__(self) -> None:
         if self.exponents and len(self.exponents) != len(self.categories):
@@ -76,6 +87,7 @@ def load_config(file: Path) -> DetectorConfig:
             float(data.get("cut_cost", 0)),
             str(data.get("level", "category")),
             str(data.get("taxonomy", "")),
+            tuple(View(int(view["area"]), bool(view["mirrored"])) for view in data.get("views", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file}: expected a detector's settings, found: {exc!r}; install Twinset again") from exc
@@ -95,7 +107,29 @@ class Detector:
     def detect_batch(self, images: Sequence[Image], min_score: float | None = None) -> list[Detections]:
         """Return `detect` of each image; those that scale to the same size go through the network together."""
         threshold = self.min_score if min_score is None else min_score
-        sizes = [input_size_wh(image.shape[1], image.shape[0], self.config.input_area) for image in images]
+        if not self.config.views:
+            return self._look(images, threshold, self.config)
+        plain = replace(self.config, exponents=())  # what is fused is weighed as one view's scores are
+        views = []
+        for view in self.config.views:
+            turned = [image[:, ::-1] if view.mirrored else image for image in images]
+            found = self._look(turned, FAINT, replace(plain, input_area=view.area))
+            widths = (image.shape[1] for image in images)
+            views.append([mirror(d, w) if view.mirrored else d for d, w in zip(found, widths, strict=True)])
+        fused = (fuse(seen, self.config.iou_threshold) for seen in zip(*views, strict=True))
+        return [self._above(found, threshold) for found in fused]
+
+    def _above(self, found: Detections, threshold: float) -> Detections:
+        """Return fused detections with their categories' exponents, the best of those that reach the threshold."""
+        exponents = np.array(self.config.exponents or [1.0] * len(self.categories), np.float32)
+        scores = (found.scores ** exponents[found.labels]).astype(np.float32)
+        best = np.argsort(-scores, kind="stable")[:MAX_ITEMS]
+        best = best[scores[best] >= max(threshold, 1e-9)]
+        return Detections(found.boxes[best], scores[best], found.labels[best])
+
+    def _look(self, images: Sequence[Image], threshold: float, config: DetectorConfig) -> list[Detections]:
+        """Return what one view of each image shows."""
+        sizes = [input_size_wh(image.shape[1], image.shape[0], config.input_area) for image in images]
         found: dict[int, Detections] = {}
         alike = ([i for i, size in enumerate(sizes) if size == chosen] for chosen in dict.fromkeys(sizes))
         for chosen in (group[start : start + BATCH] for group in alike for start in range(0, len(group), BATCH)):
@@ -103,7 +137,7 @@ class Detector:
             distances, scores = self.run(np.stack([resize(images[i], size_wh) for i in chosen]))
             for row, i in enumerate(chosen):
                 image_wh = images[i].shape[1], images[i].shape[0]
-                found[i] = postprocess(distances[row], scores[row], size_wh, image_wh, threshold, self.config)
+                found[i] = postprocess(distances[row], scores[row], size_wh, image_wh, threshold, config)
         return [found[i] for i in range(len(images))]
 
 

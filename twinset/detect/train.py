@@ -232,7 +232,7 @@ def find_worn(samples: Sequence[Sample], average: Detector, start: StartDetector
 
 
 def _smaller(detector: Detector) -> Detector:
-    return Detector(detector.run, dataclasses.replace(detector.config, input_area=FIND_AREA))
+    return Detector(detector.run, dataclasses.replace(detector.config, input_area=FIND_AREA, views=()))
 
 
 def _start_detector(net: DetectorNet, config: DetectorConfig, file: Path) -> StartDetector:

@@ -1,0 +1,65 @@
+"""One answer of several: the same photo looked at in several sizes and mirrored.
+
+Weighted boxes fusion (Solovyev, Wang, Gabruseva: Image and Vision Computing 107, 2021): boxes on one item become their
+mean, weighted by score, and the item's score is the mean over the views, nothing where a view does not see it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinset.boxes import Boxes, box_iou
+from twinset.types import Detections
+
+Scores = NDArray[np.float32]
+
+
+def fuse(views: Sequence[Detections], iou_threshold: float) -> Detections:
+    """Return what several views of one image found together, best first, ties in the views' order.
+
+    Of a category, a box goes with the best one it overlaps by `iou_threshold` or more, of each view the best.
+    """
+    boxes = np.concatenate([view.boxes for view in views])
+    scores = np.concatenate([view.scores for view in views])
+    labels = np.concatenate([view.labels for view in views])
+    sources = np.concatenate([np.full(len(view.scores), number) for number, view in enumerate(views)])
+    fused: list[tuple[NDArray[np.float64], float, int]] = []
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        for group in _groups(boxes[own], scores[own], sources[own], iou_threshold):
+            chosen = own[group]
+            weights = scores[chosen]
+            mean = np.average(boxes[chosen].astype(np.float64), axis=0, weights=weights)
+            fused.append((mean, float(weights.sum()) / len(views), int(label)))
+    if not fused:
+        return views[0]
+    fused.sort(key=lambda item: -item[1])
+    means, together, of = zip(*fused, strict=True)
+    return Detections(np.array(means, np.float32), np.array(together, np.float32), np.array(of, np.int64))
+
+
+def mirror(found: Detections, width: int) -> Detections:
+    """Return detections of the mirrored image, `width` pixels wide, where they are in the image."""
+    boxes = found.boxes.copy()
+    boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+    return Detections(boxes, found.scores, found.labels)
+
+
+def _groups(boxes: Boxes, scores: Scores, sources: NDArray[np.int64], iou_threshold: float) -> list[list[int]]:
+    """Return the (N,) boxes of one category by item, the best first: at most one of each source."""
+    alike = box_iou(boxes, boxes) >= iou_threshold
+    free = np.ones(len(boxes), bool)
+    groups = []
+    for first in np.argsort(-scores, kind="stable"):
+        if not free[first]:
+            continue
+        near = np.flatnonzero(alike[first] & free)
+        near = near[np.argsort(-scores[near], kind="stable")]
+        best: dict[int, int] = {}
+        for i in (first, *near):
+            best.setdefault(int(sources[i]), int(i))
+        groups.append(list(best.values()))
+        free[near] = False
+        free[first] = False
+    return groups
