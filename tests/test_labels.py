@@ -18,7 +18,7 @@ from twinset.describe.labels import (
     save_labels,
 )
 from twinset.describe.network import Tasks
-from twinset.describe.rank_labels import rank_nearest, with_category
+from twinset.describe.rank_labels import _middle, rank_nearest, with_category
 from twinset.describe.samples import ItemSample, Vocabulary
 from twinset.errors import ModelError
 from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits
@@ -332,6 +332,20 @@ def test_the_category_counts_as_far_as_it_brings_first_hits_of_the_right_one(lab
     blind = replace(labels, category=head(("top", "bag"), 70, 71, scale=0.0))
     unmoved, before = with_category(blind, LabelWeights(), gallery, [queries])
     assert unmoved == LabelWeights() and before["first_category"] < figures["first_category"]
+
+
+@pytest.mark.parametrize(
+    ("close", "expected"),
+    [
+        pytest.param([(0, 0), (1, 1), (2, 2)], (1, 1), id="the middle of what is close"),
+        pytest.param([(0, 0), (3, 3)], (0, 0), id="nothing that is not close"),
+        pytest.param([(2, 3)], (2, 3), id="the best alone"),
+        pytest.param([(1, 0), (1, 1), (1, 2), (1, 3), (3, 0)], (1, 1), id="where most are"),
+    ],
+)
+def test_of_weights_close_to_the_best_those_in_their_middle_are_taken(close, expected):
+    steps = np.array([(i, j) for i in range(4) for j in range(4)])
+    assert tuple(steps[_middle(steps, np.array([tuple(step) in close for step in steps]))]) == expected
 
 
 def test_learning_ranks_as_searching_does(fitted):
