@@ -9,12 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from twinset.cli import cli
+from twinset.detect import fuse as fusing
 from twinset.detect import operating
 from twinset.detect.detector import Detector, DetectorConfig, View, load_config, points_of
-from twinset.detect.fuse import fuse, mirror
+from twinset.detect.fuse import mirror
+from twinset.errors import ModelError
 from twinset.types import Detections
 
-VIEWS = (View(64 * 96), View(128 * 192, mirrored=True))
+VIEWS = (View(64 * 96), View(128 * 192, mirrored=True, most=0.2))
 
 
 def found(*items: tuple[list[float], float, int]) -> Detections:
@@ -22,6 +24,11 @@ def found(*items: tuple[list[float], float, int]) -> Detections:
     return Detections(
         np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(labels, np.int64)
     )
+
+
+def fuse(views: list[Detections], iou_threshold: float) -> Detections:
+    """Fuse views that count for items of any size."""
+    return fusing.fuse(views, iou_threshold, [1e9] * len(views))
 
 
 def test_boxes_on_one_item_become_their_mean_weighted_by_score():
@@ -57,6 +64,19 @@ def test_no_score_is_above_one_and_nothing_stays_nothing():
     sure = found(([0, 0, 10, 10], 1.0, 0))
     assert fuse([sure, sure, sure], 0.6).scores == pytest.approx([1.0])
     assert len(fuse([found(), found()], 0.6).scores) == 0
+
+
+def test_a_view_for_small_items_says_nothing_of_large_ones():
+    whole = found(([0, 0, 100, 100], 0.6, 0), ([200, 200, 210, 210], 0.4, 1))
+    close = found(([0, 0, 100, 100], 0.2, 0), ([200, 200, 210, 210], 0.8, 1))
+    fused = fusing.fuse([whole, close], 0.6, [1e9, 400.0])
+    assert fused.labels.tolist() == [0, 1]
+    assert fused.scores == pytest.approx([0.6, 0.6])  # of one view, the mean of two
+
+
+def test_what_only_a_view_for_small_items_sees_large_is_nothing():
+    fused = fusing.fuse([found(), found(([0, 0, 100, 100], 0.9, 0))], 0.6, [1e9, 400.0])
+    assert len(fused.scores) == 0 and fused.boxes.shape == (0, 4)
 
 
 def test_a_mirrored_views_boxes_are_where_they_are_in_the_photo():
@@ -147,13 +167,17 @@ def test_export_gives_a_detector_views_and_fits_its_threshold(tmp_path, monkeypa
 
     monkeypatch.setattr(operating, "set_threshold", fit)
     run, out = model(tmp_path / "run"), tmp_path / "out"
-    words = ["export", "detector", str(run), "--view", "96x64", "--view", "192X128:mirrored", "--out", str(out)]
+    words = ["export", "detector", str(run), "--view", "96x64", "--view", "192X128:small:mirrored", "--out", str(out)]
     (tmp_path / "voc/ImageSets/Main").mkdir(parents=True)
     (tmp_path / "voc/ImageSets/Main/train.txt").write_text("")
     answer = CliRunner().invoke(cli, [*words, "--voc", str(tmp_path / "voc"), "--model", str(run), "--json"])
     assert answer.exit_code == 0, answer.output
     assert fitted == [VIEWS]
-    assert json.loads((out / "detector.json").read_text())["views"][1] == {"area": 192 * 128, "mirrored": True}
+    assert json.loads((out / "detector.json").read_text())["views"][1] == {
+        "area": 192 * 128,
+        "mirrored": True,
+        "most": 0.2,
+    }
     assert load_config(run / "detector.json").views == ()
 
 
@@ -165,6 +189,15 @@ def test_a_view_that_is_none_is_refused(tmp_path, text):
     assert answer.exit_code == 2
     assert "--view: expected HEIGHTxWIDTH" in answer.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_detector_without_a_view_for_all_sizes_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="expected a view in which items of any size are looked for"):
+        DetectorConfig(("top",), views=(View(1024, most=0.2),))
+    run = model(tmp_path / "run")
+    words = ["export", "detector", str(run), "--view", "96x64:small", "--out", str(tmp_path / "out")]
+    answer = CliRunner().invoke(cli, [*words, "--voc", str(tmp_path), "--model", str(run)])
+    assert answer.exit_code == 2 and "--view: expected one without :small too" in answer.stderr
 
 
 def test_views_without_photos_to_fit_a_threshold_on_are_refused(tmp_path):

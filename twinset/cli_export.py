@@ -20,6 +20,8 @@ from twinset.cli_base import (
 )
 from twinset.errors import UsageError
 
+SMALL = 0.2  # share of the photo that an item of a small view has at most
+
 if TYPE_CHECKING:
     from twinset.detect.detector import View
     from twinset.detect.sources import Sources
@@ -102,7 +104,7 @@ def export_encoder_command(
 
 
 @export.command("detector")
-@click.argument("run", type=FOLDER)
+@click.argument("run")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The model's folder.")
 @click.option("--model", default="default", show_default=True, help="Whose encoder goes with it.")
 @click.option("--int8", is_flag=True, help="Try an int8 copy; it is taken only if faster here and within 0.5 mAP50.")
@@ -116,8 +118,9 @@ def export_encoder_command(
     "--view",
     "views",
     multiple=True,
-    metavar="HxW[:mirrored]",
-    help="Have it look at a photo in this size, and so in several: slower, more accurate. May be given several times.",
+    metavar="HxW[:mirrored][:small]",
+    help="Have it look at a photo in this size, and so in several: slower, more accurate; `:small` for items up to a "
+    "fifth of the photo. May be given several times.",
 )
 @click.option(
     "--voc", type=FOLDER, help="Photos for --int8: ranges from train's, mAP50 on dev's; for --average, --view: dev's."
@@ -128,7 +131,7 @@ def export_encoder_command(
 )
 @options(json_option, threads_option)
 def export_detector_command(
-    run: Path,
+    run: str,
     out: Path,
     model: str,
     int8: bool,
@@ -140,7 +143,7 @@ def export_detector_command(
     as_json: bool,
     threads: int | None,
 ) -> None:
-    """Write the detector of the training in RUN into a model's folder, an encoder beside it.
+    """Write the detector of the training in RUN, or of the model RUN, into a model's folder, an encoder beside it.
 
     With --average or --view the threshold and the exponents of categories are fitted anew to dev's photos.
 
@@ -148,13 +151,15 @@ def export_detector_command(
     """
     from twinset.models import find_detector, model_folder
 
-    folder, detector = model_folder(model), find_detector(str(run))
+    folder, detector = model_folder(model), find_detector(run)
     looks = [_view(text) for text in views]
+    if looks and all(look.most < 1 for look in looks):
+        raise UsageError("--view: expected one without :small too, found none", field="view")
     if (average or looks) and (int8 or not (voc or ccp)):
         name = "average" if average else "view"
         expected = "no --int8 beside it" if int8 else "--voc, --ccp or both beside it, to fit its threshold on"
         raise UsageError(f"--{name}: expected {expected}", field=name)
-    if out.resolve() in (folder.resolve(), run.resolve()):
+    if out.resolve() in (folder.resolve(), detector.resolve()):
         raise UsageError(f"--out: expected a folder of its own, found {out}", field="out")
     if int8 and voc is None:
         raise UsageError("--int8: expected --voc beside it to calibrate and measure on, found none", field="voc")
@@ -183,7 +188,7 @@ def export_detector_command(
 
         _fit_threshold(out, Sources(voc, ccp, corrections=tuple(corrections)))
     if int8 and voc:
-        _offer_int8(run, out, voc, as_json, threads)
+        _offer_int8(detector, out, voc, as_json, threads)
     elif as_json:
         print_json({"out": str(out)})
     else:
@@ -232,15 +237,15 @@ def _view(text: str) -> "View":
     """Return a view of a photo from HEIGHTxWIDTH or HEIGHTxWIDTH:mirrored. Raises UsageError."""
     from twinset.detect.detector import SIDE_STEP, View
 
-    size, colon, how = text.partition(":")
+    size, *how = text.split(":")
     height, _, width = size.lower().partition("x")
     sides = height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= SIDE_STEP
-    if not sides or how != ("mirrored" if colon else ""):
+    if not sides or set(how) - {"mirrored", "small"}:
         raise UsageError(
-            f"--view: expected HEIGHTxWIDTH in pixels such as 384x256, or 384x256:mirrored; found {text!r}",
+            f"--view: expected HEIGHTxWIDTH in pixels, then :mirrored or :small, such as 512x336:small; found {text!r}",
             field="view",
         )
-    return View(int(height) * int(width), bool(how))
+    return View(int(height) * int(width), "mirrored" in how, SMALL if "small" in how else 1.0)
 
 
 def _fit_threshold(out: Path, sources: "Sources") -> None:

@@ -22,7 +22,7 @@ MAX_CANDIDATES = 1000  # best scores that go into NMS
 MAX_ITEMS = 100
 BATCH = 8  # through the network at a time; more take memory and no less time
 MAX_ASPECT = 4.0  # of the network's input; a longer strip is squeezed
-FAINT = 0.01  # what a single view has to score to count among several
+FAINT = 1e-3  # what a single view has to score to count among several
 EDGE = 0.015  # of the picture's sides: a box that comes so near to one is cut off there
 
 # (B, H, W, 3) uint8 -> distances (B, P, 4) from each point to its box's sides, input pixels; scores (B, P, C).
@@ -36,6 +36,7 @@ class View:
 
     area: int  # pixels it is scaled to
     mirrored: bool = False
+    most: float = 1.0  # share of the photo up to which an item is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class DetectorConfig:
                 f"expected size_power and cut_cost of 0 or more, found {self.size_power} and {self.cut_cost}; "
                 f"install Twinset again"
             )
+        if self.views and max(view.most for view in self.views) < 1:
+            raise ModelError("expected a view in which items of any size are looked for, found none")
 
     def save(self, file: Path, **facts: object) -> None:
         file.write_text(json.dumps({**asdict(self), **facts}, indent=2) + "\n", encoding="utf-8")
@@ -87,7 +90,9 @@ def load_config(file: Path) -> DetectorConfig:
             float(data.get("cut_cost", 0)),
             str(data.get("level", "category")),
             str(data.get("taxonomy", "")),
-            tuple(View(int(view["area"]), bool(view["mirrored"])) for view in data.get("views", ())),
+            tuple(
+                View(int(view["area"]), bool(view["mirrored"]), float(view["most"])) for view in data.get("views", ())
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file}: expected a detector's settings, found: {exc!r}; install Twinset again") from exc
@@ -116,8 +121,11 @@ class Detector:
             found = self._look(turned, FAINT, replace(plain, input_area=view.area))
             widths = (image.shape[1] for image in images)
             views.append([mirror(d, w) if view.mirrored else d for d, w in zip(found, widths, strict=True)])
-        fused = (fuse(seen, self.config.iou_threshold) for seen in zip(*views, strict=True))
-        return [self._above(found, threshold) for found in fused]
+        answers = []
+        for image, *seen in zip(images, *views, strict=True):
+            limits = [view.most * image.shape[0] * image.shape[1] for view in self.config.views]
+            answers.append(self._above(fuse(seen, self.config.iou_threshold, limits), threshold))
+        return answers
 
     def _above(self, found: Detections, threshold: float) -> Detections:
         """Return fused detections with their categories' exponents, the best of those that reach the threshold."""
