@@ -36,6 +36,7 @@ SELF_FOUND = 0.995
 CLOSE_UPS_RIGHT, SMALL_RIGHT = 0.83, 0.80  # 0.846, 0.820
 SAME_ITEM_AT_1 = 0.63  # 0.648
 CLEAN_CCP_MAP_50_MANY = 0.54  # 0.554
+BEST_CCP_MAP_50_MANY = 0.79  # 0.802
 
 EVERY = 4  # catalogue products, for packshots and retrieval
 INDEXED = 300
@@ -76,6 +77,13 @@ def test_street_ccp(data, models):
     assert (figures.n, figures.boxes) == (100, 439)
     assert figures.map_50_many is not None
     assert figures.map_50_many >= CCP_MAP_50_MANY
+
+
+def test_street_ccp_with_the_best_weights(data):
+    pytest.importorskip("faster_coco_eval")
+    figures = evaluate_detector(read_ccp(data / "street-ccp", "val", default_taxonomy()), load_models("best"))
+    assert figures.map_50_many is not None
+    assert figures.map_50_many >= BEST_CCP_MAP_50_MANY
 
 
 def test_street_ccp_with_clean_weights(data):
