@@ -192,7 +192,7 @@ def test_a_view_that_is_none_is_refused(tmp_path, text):
 
 
 def test_a_detector_without_a_view_for_all_sizes_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="expected a view in which items of any size are looked for"):
+    with pytest.raises(ModelError, match="expected a view for items of any size"):
         DetectorConfig(("top",), views=(View(1024, most=0.2),))
     run = model(tmp_path / "run")
     words = ["export", "detector", str(run), "--view", "96x64:small", "--out", str(tmp_path / "out")]

@@ -20,11 +20,11 @@ from twinset.cli_base import (
 )
 from twinset.errors import UsageError
 
-SMALL = 0.2  # share of the photo that an item of a small view has at most
-
 if TYPE_CHECKING:
     from twinset.detect.detector import View
     from twinset.detect.sources import Sources
+
+SMALL = 0.2  # share of the photo that an item of a small view has at most
 
 
 @click.group()

@@ -70,7 +70,7 @@ class DetectorConfig:
                 f"install Twinset again"
             )
         if self.views and max(view.most for view in self.views) < 1:
-            raise ModelError("expected a view in which items of any size are looked for, found none")
+            raise ModelError("expected a view for items of any size, found none; install Twinset again")
 
     def save(self, file: Path, **facts: object) -> None:
         file.write_text(json.dumps({**asdict(self), **facts}, indent=2) + "\n", encoding="utf-8")

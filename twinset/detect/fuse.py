@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from twinset.boxes import Boxes, box_area, box_iou
 from twinset.types import Detections
 
-Scores = NDArray[np.float32]
-
 
 def fuse(views: Sequence[Detections], iou_threshold: float, limits: Sequence[float]) -> Detections:
     """Return what several views of one image found together, best first, ties in the views' order.
@@ -30,7 +28,8 @@ def fuse(views: Sequence[Detections], iou_threshold: float, limits: Sequence[flo
     fused: list[tuple[NDArray[np.float64], float, int]] = []
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
-        for group in _groups(boxes[own], scores[own], sources[own], iou_threshold):
+        own = own[np.argsort(-scores[own], kind="stable")]
+        for group in _groups(boxes[own], sources[own], iou_threshold):
             allowed = np.flatnonzero(np.array(limits) >= box_area(boxes[own[group[:1]]]))
             chosen = own[[i for i in group if sources[own[i]] in allowed]]
             if len(chosen):
@@ -51,20 +50,17 @@ def mirror(found: Detections, width: int) -> Detections:
     return Detections(boxes, found.scores, found.labels)
 
 
-def _groups(boxes: Boxes, scores: Scores, sources: NDArray[np.int64], iou_threshold: float) -> list[list[int]]:
-    """Return the (N,) boxes of one category by item, the best first: at most one of each source."""
+def _groups(boxes: Boxes, sources: NDArray[np.int64], iou_threshold: float) -> list[list[int]]:
+    """Return the (N,) boxes of one category, best first, by item: at most one of each source."""
     alike = box_iou(boxes, boxes) >= iou_threshold
     free = np.ones(len(boxes), bool)
     groups = []
-    for first in np.argsort(-scores, kind="stable"):
+    for first in range(len(boxes)):
         if not free[first]:
             continue
-        near = np.flatnonzero(alike[first] & free)
-        near = near[np.argsort(-scores[near], kind="stable")]
-        best: dict[int, int] = {}
-        for i in (first, *near):
-            best.setdefault(int(sources[i]), int(i))
+        best = {int(sources[first]): first}
+        for near in np.flatnonzero(alike[first] & free):
+            best.setdefault(int(sources[near]), int(near))
         groups.append(list(best.values()))
-        free[near] = False
-        free[first] = False
+        free &= ~alike[first]
     return groups
