@@ -80,7 +80,8 @@ def label_weights(
     """Return the weights with which the first hit is right most often, by article type, colour, both and gender.
 
     `street` are items of street photos; of them, too, those count whose type or colour is known. Which weights are best
-    by a thousand queries is chance: of all within `CLOSE` of the best those in their middle are taken.
+    by a thousand queries is chance: of all within `CLOSE` of the best those in their middle are taken. What the gallery
+    says nothing of has no weight.
     """
     if not len(queries.samples):
         return LabelWeights(), {}
@@ -88,7 +89,9 @@ def label_weights(
     if len(street.samples):
         asked["_in_street"] = street, rank_nearest(labels, gallery, street)
     trials = []
-    steps = list(itertools.product(*(range(len(counts)) for counts in (TYPE_COUNTS, COLOUR_COUNTS, GENDER_COUNTS))))
+    counts = {"article_type": TYPE_COUNTS, "base_colour": COLOUR_COUNTS, "gender": GENDER_COUNTS}
+    said = [len(tried) if (gallery.labels(name) != UNKNOWN).any() else 1 for name, tried in counts.items()]
+    steps = list(itertools.product(*map(range, said)))
     for i, j, k in steps:
         weights, trial = LabelWeights(TYPE_COUNTS[i], COLOUR_COUNTS[j], GENDER_COUNTS[k]), dict[str, float]()
         for where, (part, ranked) in asked.items():
