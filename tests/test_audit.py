@@ -10,6 +10,7 @@ from conftest import is_one_error_line
 from fakes import draw_street, save_image
 from PIL import Image
 
+import twinset
 from twinset.data.audit import AcceptSettings, accept_only, audit_boxes
 from twinset.data.audit_set import confusing_pairs, count_categories, find_duplicates, photo_qualities
 from twinset.data.labelled import Labelled, LabelledImage
@@ -209,6 +210,22 @@ def test_photos_of_one_name_in_two_folders_are_told_apart(run, tmp_path):
     assert renamed == {("d0/1.png", "top"), ("d1/1.png", "bag")}
     applied = run("data", "apply", "s.json", "--coco", "labels.json", "--all", "--out", "c.json", "--json")
     assert applied.code == 0 and applied.json["corrections"] == len(read_suggestions("s.json"))
+
+
+def test_labels_audited_by_a_model_of_another_taxonomy_are_corrected_in_it(run, tmp_path):
+    write_coco_file(tmp_path, ("a.png", "top", DRAWN_TOP))
+    own = Path(twinset.__file__).with_name("taxonomy.toml").read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(own.replace('"top"', '"upper"').replace("\ntop = {", "\nupper = {", 1))
+    one = Suggestion("coco", "a.png", "move", "", 1.0, 0, "upper", "upper", (40, 20, 98, 84), True)
+    write_suggestions(tmp_path / "s.json", [one])
+    words = "data", "apply", "s.json", "--coco", "labels.json", "--out", "c.json"
+    ran = run(*words)
+    assert ran.code == 2 and "found 'upper'" in ran.stderr
+    ran = run(*words, "--taxonomy", "mine.toml")
+    assert ran.code == 0, ran.stderr
+    corrected = json.loads((tmp_path / "c.json").read_text())
+    assert [one["name"] for one in corrected["categories"]].count("upper") == 1
+    assert corrected["annotations"][0]["bbox"] == [40, 20, 58, 64]
 
 
 def test_training_takes_corrections_of_coco_files_too(tmp_path):

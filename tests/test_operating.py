@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +6,9 @@ import pytest
 from fakes import save_image
 
 from twinset.data.labelled import Labelled, LabelledImage
+from twinset.detect import operating
 from twinset.detect.detector import Detector, DetectorConfig, load_config, points_of
-from twinset.detect.operating import best_threshold, exponent, match_all, take_over_threshold
+from twinset.detect.operating import best_threshold, exponent, match_all, set_threshold, take_over_threshold
 
 
 def test_best_threshold_is_between_the_last_that_helps_and_the_next() -> None:
@@ -64,6 +66,38 @@ def test_boxes_of_categories_a_source_does_not_label_are_not_to_be_found(tmp_pat
 
     assert totals.tolist() == [1, 0, 0]
     assert (right.tolist(), labels.tolist()) == ([True], [0])
+
+
+def test_a_threshold_is_fitted_in_one_pass_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, images = np.random.default_rng(0), []
+    for number in range(20):  # more than a batch
+        path = save_image(rng.integers(0, 256, (64, 64, 3), np.uint8), tmp_path / f"{number}.png")
+        boxes, labels = np.array([[0, 0, 64, 64]], np.float32), ("top" if number % 2 else "bag",)
+        images.append(LabelledImage(path, 64, 64, boxes, labels, np.array([False]), "test"))
+    dev = {"test": Labelled(images, ("top", "bag"), [])}
+    seen = []
+
+    def run(pixels: np.ndarray) -> list[np.ndarray]:
+        seen.append(len(pixels))
+        count = len(points_of((pixels.shape[2], pixels.shape[1])))
+        scores = np.zeros((len(pixels), count, 2), np.float32)
+        scores[:, -1] = pixels[:, :2, 0, 0] / 255
+        return [np.full((len(pixels), count, 4), 64, np.float32), scores]
+
+    DetectorConfig(("top", "bag"), 64 * 64).save(tmp_path / "detector.json")
+    monkeypatch.setattr(operating, "load_detector", lambda folder: Detector(run, load_config(folder / "detector.json")))
+    threshold = set_threshold(tmp_path, dev)
+    assert sum(seen) == 20
+
+    fitted = load_config(tmp_path / "detector.json")
+    plain = Detector(run, DetectorConfig(("top", "bag"), 64 * 64))
+    scores, right, _, totals = match_all(plain, dev.values())
+    assert threshold == fitted.min_score == best_threshold(scores, right, int(totals.sum()))
+    weighed = Detector(run, dataclasses.replace(fitted, exponents=()))
+    scores, right, labels, _ = match_all(weighed, dev.values())
+    usual = exponent(scores, right, 20, threshold)
+    own = labels == 0
+    assert fitted.exponents[0] == exponent(scores[own], right[own], 10, threshold, usual)
 
 
 def test_a_threshold_is_taken_over_with_exponents_by_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from twinset.cli_base import (
+    FILE,
     NEW_FILE,
     html_option,
     json_option,
@@ -128,6 +129,7 @@ def _report(suggestions: "Sequence[object]", tables: Tables, as_json: bool) -> N
 @click.option("--out", type=NEW_FILE, required=True, help="File for the corrected labels, as COCO JSON.")
 @click.option("--as-given", is_flag=True, help="Correct the source's labels, as they were audited with --as-given.")
 @click.option("--all", "everything", is_flag=True, help="Carry out every suggestion, not only what is accepted.")
+@click.option("--taxonomy", "taxonomy_file", type=FILE, help="Taxonomy of the model they are from, if it has its own.")
 @options(strict_option, json_option)
 def apply(
     suggestions: str,
@@ -139,6 +141,7 @@ def apply(
     out: Path,
     as_given: bool,
     everything: bool,
+    taxonomy_file: Path | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -148,9 +151,11 @@ def apply(
     """
     from twinset.data.coco import write_coco
     from twinset.data.suggestions import apply_suggestions, check_suggestions, read_suggestions
+    from twinset.taxonomy import read_taxonomy
 
     read = read_suggestions(suggestions)
-    labelled = read_labelled(voc, ccp, coco, images, split, strict, corrected=not as_given)
+    taxonomy = read_taxonomy(taxonomy_file) if taxonomy_file else None
+    labelled = read_labelled(voc, ccp, coco, images, split, strict, corrected=not as_given, taxonomy=taxonomy)
     names = {(image.source, image.name) for image in labelled.images}
     done = [one for one in read if (one.source, one.image) in names and (one.accepted or everything)]
     check_suggestions(labelled, done)

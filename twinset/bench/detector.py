@@ -18,9 +18,9 @@ from twinset.bench.yardstick import THREADS, yardstick_ms
 from twinset.data.drawn import LOOK_WH, draw_look
 from twinset.detect.detector import Detector, DetectorConfig, input_size_wh, load_detector
 from twinset.images import decode_image, encode_jpeg
-from twinset.models import find_detector
+from twinset.models import find_detector, model_taxonomy
 from twinset.runtime import has_amx
-from twinset.taxonomy import default_taxonomy
+from twinset.taxonomy import Taxonomy
 
 AREAS = (256 * 160, 320 * 224, 384 * 256, 512 * 320)
 PHOTOS = 8
@@ -41,10 +41,11 @@ def run(models: Sequence[str], threads: Sequence[int], voc: Path | None = None, 
         figures: dict[str, float | None] = {}  # the threads change nothing of them
         for count in threads:
             detector = load_detector(folders[model], count, runtime)
+            taxonomy = model_taxonomy(folders[model], detector.config)
             for name, config in _inputs(detector.config).items():
                 resized = Detector(detector.run, config)
                 if name not in figures:
-                    figures[name] = _map_50(resized, voc)
+                    figures[name] = _map_50(resized, voc, taxonomy)
                 times = _times(resized, photos, repeats)
                 note = "as the model is used" if config == detector.config else ""
                 rows.append(_row(model, (runtime, count, name), times, yardstick, figures[name], note))
@@ -90,10 +91,10 @@ def _times(detector: Detector, photos: list[bytes], repeats: int) -> list[float]
     return time_ms(lambda: detector.detect(decode_image(next(turn))), repeats)
 
 
-def _map_50(detector: Detector, voc: Path | None) -> float | None:
+def _map_50(detector: Detector, voc: Path | None, taxonomy: Taxonomy) -> float | None:
     if voc is None:
         return None
     from twinset.data.voc import read_voc
     from twinset.evaluate.detection import evaluate_detector
 
-    return evaluate_detector(read_voc(voc, "val", default_taxonomy()), detector).map_50
+    return evaluate_detector(read_voc(voc, "val", taxonomy), detector).map_50

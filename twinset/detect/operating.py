@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +30,16 @@ def set_threshold(folder: Path, dev: Mapping[str, Labelled]) -> float:
     file = folder / "detector.json"
     plain = dataclasses.replace(load_config(file), exponents=(), size_power=0.0, cut_cost=0.0)
     weighed = dataclasses.replace(plain, size_power=SIZE_POWER, cut_cost=CUT_COST)
-    run = load_detector(folder).run
-    scores, right, _, totals = match_all(Detector(run, plain), dev.values())
+    run, outputs = load_detector(folder).run, list[Sequence[NDArray[np.float32]]]()
+
+    def run_first(images: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
+        outputs.append(run(images))
+        return outputs[-1]
+
+    scores, right, _, totals = match_all(Detector(run_first, plain), dev.values())
     threshold = best_threshold(scores, right, int(totals.sum()))
-    scores, right, labels, _ = match_all(Detector(run, weighed), dev.values())
+    again = iter(outputs)  # the same photos in the same order: the network need not see them twice
+    scores, right, labels, _ = match_all(Detector(lambda images: next(again), weighed), dev.values())
     usual = exponent(scores, right, int(totals.sum()), threshold)
     exponents = []
     for label in range(len(plain.categories)):
