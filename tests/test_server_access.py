@@ -181,7 +181,9 @@ def test_another_shops_photo_and_job_are_out_of_sight(service):
 def test_pictures_open_by_the_links_in_answers_and_by_no_other(service):
     red = service.key("red")
     (link, *_) = [hit["image"] for item in service.search(red).json()["items"] for hit in item["hits"]]
-    assert service.client.get(link).status_code == 200
+    picture = service.client.get(link)
+    assert picture.status_code == 200 and "max-age=60," in picture.headers["Cache-Control"]  # it may be replaced
+    assert service.client.get(link, headers={"If-None-Match": picture.headers["ETag"]}).status_code == 304
     signature = httpx.URL(link).params["signature"]
     other = {"shop": "blue", "signature": signature}
     assert service.client.get("/v1/products/only-blue/image", params=other).status_code == 401

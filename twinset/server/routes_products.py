@@ -32,6 +32,7 @@ from twinset.store import Key
 
 log = logging.getLogger(__name__)
 MAX_PAGE = 500
+PICTURE_CACHE = "public, max-age=60, stale-while-revalidate=86400"  # another picture is seen after a minute or a look
 MAX_ROW_BYTES = 64 * 1024 * 1024  # one product with its pictures as base64
 _KINDS = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"))
 
@@ -109,7 +110,7 @@ def _add_reading(app: FastAPI) -> None:
         except Exception as exc:  # the message names a path of this machine
             log.warning("%s: no picture: %s", product_id, exc)
             raise HTTPException(404, "the product's picture can't be read") from exc
-        return tagged_bytes(request, data, _kind(data), "public, max-age=3600")
+        return tagged_bytes(request, data, _kind(data), PICTURE_CACHE)
 
 
 def _add_writing(app: FastAPI) -> None:
