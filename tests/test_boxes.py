@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinset.boxes import box_area, box_iou, clip_boxes, nms, nms_per_label, parse_box, xywh_to_xyxy, xyxy_to_xywh
+from twinset.boxes import (
+    box_area,
+    box_inside,
+    box_iou,
+    clip_boxes,
+    nms,
+    nms_per_label,
+    parse_box,
+    xywh_to_xyxy,
+    xyxy_to_xywh,
+)
 from twinset.errors import UsageError
 
 sides = st.integers(-5, 25)
@@ -70,6 +80,22 @@ def test_area_is_width_times_height(box, area):
 def test_iou_of_two_boxes(a, b, iou):
     assert box_iou(array(a), array(b)) == pytest.approx(iou)
     assert box_iou(array(b), array(a)) == pytest.approx(iou)
+
+
+@pytest.mark.parametrize(
+    ("b", "share"),
+    [
+        pytest.param((2, 2, 4, 4), 1.0, id="inside"),
+        pytest.param((-10, -10, 20, 20), 1.0, id="around"),
+        pytest.param((8, 0, 12, 10), 0.5, id="half of the smaller"),
+        pytest.param((10, 0, 20, 10), 0.0, id="touching"),
+        pytest.param((5, 5, 5, 5), 0.0, id="no area"),
+    ],
+)
+def test_how_much_of_the_smaller_box_lies_in_the_other(b, share):
+    a = array((0, 0, 10, 10))
+    assert box_inside(a, array(b)) == pytest.approx(share)
+    assert box_inside(array(b), a) == pytest.approx(share)
 
 
 @given(st.lists(corner_boxes, max_size=6), st.lists(corner_boxes, max_size=6))

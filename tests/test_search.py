@@ -98,6 +98,22 @@ def test_a_garment_found_twice_is_one_item(models):
     assert one_for_each_garment(boxes[:0], [], models) == []
 
 
+@pytest.mark.parametrize(
+    ("other", "name", "kept"),
+    [
+        pytest.param([30, 0, 100, 70], "hat", [0], id="part of it"),
+        pytest.param([-40, 0, 100, 120], "hat", [0], id="more than it"),
+        pytest.param([30, 0, 100, 70], "bag", [0, 1], id="another category"),
+        pytest.param([30, 0, 140, 70], "hat", [0, 1], id="beside it"),
+        pytest.param([30, 30, 60, 60], "hat", [0, 1], id="much smaller"),
+        pytest.param([-100, -100, 200, 200], "hat", [0, 1], id="much larger"),
+    ],
+)
+def test_an_item_inside_another_of_its_category_is_that_item(models, other, name, kept):
+    boxes = np.array([[0, 0, 100, 100], other], np.float32)
+    assert one_for_each_garment(boxes, ["hat", name], models) == kept
+
+
 def test_what_else_is_seen_in_a_place_has_the_best_score_of_each_category(models):
     boxes = np.array([[0, 0, 50, 100], [0, 2, 50, 100], [1, 0, 50, 100], [0, 0, 50, 40]], np.float32)
     labels = np.array([models.categories.index(name) for name in ("skirt", "dress", "dress", "top")])

@@ -26,14 +26,30 @@ def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
 
     Boxes without area have IoU 0 with everything. Empty input gives an empty matrix of the right shape.
     """
+    intersection = _intersection(a, b)
+    return _ratio(intersection, box_area(a)[:, None] + box_area(b)[None, :] - intersection)
+
+
+def box_inside(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Return the (N, M) float32 share of the smaller of every two boxes that lies in the larger.
+
+    1 is one inside the other. Boxes without area lie in nothing.
+    """
+    return _ratio(_intersection(a, b), np.minimum(box_area(a)[:, None], box_area(b)[None, :]))
+
+
+def _intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
     size = np.clip(bottom_right - top_left, 0, None)
-    intersection = size[..., 0] * size[..., 1]
-    union = box_area(a)[:, None] + box_area(b)[None, :] - intersection
-    iou = np.zeros(union.shape, np.float32)
-    np.divide(intersection, union, out=iou, where=(union > 0) & (intersection > 0))
-    return iou
+    area: NDArray[np.float32] = size[..., 0] * size[..., 1]
+    return area
+
+
+def _ratio(intersection: NDArray[np.float32], whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    shares = np.zeros(whole.shape, np.float32)
+    np.divide(intersection, whole, out=shares, where=(whole > 0) & (intersection > 0))
+    return shares
 
 
 def nms(boxes: Boxes, scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
