@@ -32,7 +32,7 @@ from twinset.store import Key
 
 log = logging.getLogger(__name__)
 MAX_PAGE = 500
-PICTURE_CACHE = "public, max-age=60, stale-while-revalidate=86400"  # another picture is seen after a minute or a look
+PICTURE_CACHE = "public, max-age=60, stale-while-revalidate=86400"  # a minute on, one look shows the old
 MAX_ROW_BYTES = 64 * 1024 * 1024  # one product with its pictures as base64
 _KINDS = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"))
 
