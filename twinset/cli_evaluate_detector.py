@@ -65,10 +65,8 @@ def evaluate_detector_command(
     from twinset.models import load_finder
 
     before = read_report(compare) if compare else None
-    finder, taxonomy = load_finder(model, threads)
+    finder, taxonomy = load_finder(model, threads, min_score)
     parts = _read(voc, ccp, coco, images, split, strict, taxonomy)
-    if min_score is not None:
-        finder.min_score = min_score
     figures = {}
     for source, labelled in parts.items():
         with terminal_progress("detecting") as progress:

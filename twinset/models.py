@@ -18,6 +18,7 @@ from twinset.describe.labels import Labels, load_labels
 from twinset.describe.tower import Tower, is_tower, load_tower, version_settings
 from twinset.detect.detector import Detector, DetectorConfig, load_detector
 from twinset.errors import ModelError, ModelMismatch
+from twinset.filling import filling, least_score, raise_filling
 from twinset.levels import at_level
 from twinset.taxonomy import Taxonomy, default_taxonomy, read_taxonomy
 from twinset.types import Detections, Image
@@ -55,11 +56,20 @@ class Models:
 
     def detect(self, image: Image, min_score: float | None = None) -> Detections:
         """Return the items in an image, best first; without `min_score` those above the operating threshold."""
-        return self.detector.detect(image, min_score)
+        return self.detect_batch([image], min_score)[0]
 
     def detect_batch(self, images: Sequence[Image], min_score: float | None = None) -> list[Detections]:
-        """Return `detect` of each image."""
-        return self.detector.detect_batch(images, min_score)
+        """Return `detect` of each image. Where something fills it, what the image as a whole looks like counts too."""
+        if self.labels is None or self.labels.category is None:
+            return self.detector.detect_batch(images, min_score)
+        lowest = self.min_score if min_score is None else min_score
+        found = self.detector.detect_batch(images, least_score(lowest))
+        filled = [i for i, image in enumerate(images) if filling(found[i], image).any()]
+        embeddings = self.encoder.embed([images[i] for i in filled])
+        for i, logs in zip(filled, self.labels.log_probabilities("category", embeddings).tolist(), strict=True):
+            looks = dict(zip(self.labels.category.names, logs, strict=True))
+            found[i] = raise_filling(found[i], images[i], looks, self.categories)
+        return [one.above(lowest) for one in found]
 
     def describe(self, image: Image, boxes: NDArray[np.float32]) -> list[Described]:
         """Return the description of what is in each of the (N, 4) boxes."""
@@ -143,11 +153,21 @@ def model_taxonomy(folder: Path, config: DetectorConfig) -> Taxonomy:
     return at_level(own, config.level)
 
 
-def load_finder(name: str = "default", threads: int | None = None) -> tuple[Detector, Taxonomy]:
-    """Return a model's detector and the taxonomy of its categories; no encoder is needed. Raises ModelError."""
+def load_finder(
+    name: str = "default", threads: int | None = None, min_score: float | None = None
+) -> tuple[Detector | Models, Taxonomy]:
+    """Return what finds items, and the taxonomy of their categories. Raises ModelError.
+
+    A model, or where a folder holds no encoder, as a training's does, its detector alone. `min_score` takes the place
+    of its operating threshold.
+    """
     folder = find_detector(name)
-    detector = load_detector(folder, threads)
-    return detector, model_taxonomy(folder, detector.config)
+    whole = all((folder / file).is_file() for file in FILES)
+    finder = load_models(str(folder), threads) if whole else load_detector(folder, threads)
+    detector = finder.detector if isinstance(finder, Models) else finder
+    if min_score is not None:
+        detector.min_score = min_score
+    return finder, model_taxonomy(folder, detector.config)
 
 
 def load_models(name: str = "default", threads: int | None = None) -> Models:

@@ -1,7 +1,7 @@
 """Describe items: crop, network, colours. Training's evaluation, indexing and serving share this file."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,8 @@ BATCH = 16
 
 # (B, S, S, 3) uint8 -> embedding (B, 256) unit, mask (B, S/8, S/8) in [0, 1]
 Run = Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]
+# unit embedding (256,), mask (S/8, S/8), the square the network saw, where the crop lies in it
+_Encoded = tuple[NDArray[np.float32], NDArray[np.float32], Image, tuple[int, int, int, int]]
 
 
 class Described(NamedTuple):
@@ -64,14 +66,22 @@ class Encoder:
 
     def describe(self, crops: Sequence[Image]) -> list[Described]:
         """Return the description of each (H, W, 3) crop."""
-        described = []
+        return [
+            self._described(embedding, measure_colours(pixels, mask, inner))
+            for embedding, mask, pixels, inner in self._encoded(crops)
+        ]
+
+    def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """Return the (N, 256) unit embeddings of (H, W, 3) crops."""
+        embeddings = [embedding for embedding, *_ in self._encoded(crops)]
+        return np.stack(embeddings) if embeddings else np.zeros((0, self.dim), np.float32)
+
+    def _encoded(self, crops: Sequence[Image]) -> Iterator[_Encoded]:
         for start in range(0, len(crops), BATCH):
             squares = [letterbox(image, self.config.size) for image in crops[start : start + BATCH]]
             embeddings, masks = self.run(np.stack([pixels for pixels, _ in squares]))
             for (pixels, inner), embedding, mask in zip(squares, embeddings, masks, strict=True):
-                unit = (embedding / np.linalg.norm(embedding)).astype(np.float32)
-                described.append(self._described(unit, measure_colours(pixels, mask, inner)))
-        return described
+                yield (embedding / np.linalg.norm(embedding)).astype(np.float32), mask, pixels, inner
 
     def _described(self, embedding: NDArray[np.float32], measured: tuple[Colour, ...]) -> Described:
         if self.labels is None:
