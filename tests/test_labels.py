@@ -21,7 +21,7 @@ from twinset.describe.network import Tasks
 from twinset.describe.rank_labels import _middle, rank_nearest, with_category
 from twinset.describe.samples import ItemSample, Vocabulary
 from twinset.errors import ModelError
-from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits
+from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits, search_alike
 from twinset.types import Colour, FoundItem, Hit, Product
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -332,6 +332,48 @@ def test_the_category_counts_as_far_as_it_brings_first_hits_of_the_right_one(lab
     blind = replace(labels, category=head(("top", "bag"), 70, 71, scale=0.0))
     unmoved, before = with_category(blind, LabelWeights(), gallery, [queries])
     assert unmoved == LabelWeights() and before["first_category"] < figures["first_category"]
+
+
+def test_a_category_the_shop_has_little_of_is_looked_for_beside_the_nearest(labels):
+    store = Shelf(
+        [hit(f"top{i:03}", 0.9 - 0.001 * i, category="top") for i in range(250)] + [hit("bag", 0.5, category="bag")]
+    )
+    knowing = replace(labels, category=head(("top", "bag"), 60, 61, scale=20.0), weights=LabelWeights(category=4.0))
+    (found,) = search_alike(unit(61)[None], [None], store, knowing, 120)
+    assert found[0].product_id == "bag" and len(found) == 120
+    (more,) = search_alike(unit(61)[None], [None], store, knowing, 251)
+    assert more[:120] == found and len({one.product_id for one in more}) == 251
+    (within,) = search_alike(unit(61)[None], ["top"], store, knowing, 5)
+    assert [one.product_id for one in within] == [f"top{i:03}" for i in range(5)]
+    assert store.searches == [
+        (200, [None]),
+        (CANDIDATES, ["bag"]),
+        (300, [None]),
+        (CANDIDATES, ["bag"]),
+        (100, ["top"]),
+    ]
+
+
+class Shelf:
+    """Answers every search with its hits in their order, those of the category asked for."""
+
+    def __init__(self, hits):
+        self.hits, self.searches = hits, []
+
+    def search(self, embeddings, k, categories, filter):
+        self.searches.append((k, list(categories)))
+        return [[one for one in self.hits if category in (None, one.category)][:k] for category in categories]
+
+
+@pytest.mark.parametrize(
+    ("nearer", "kept"),
+    [pytest.param(0.8, 0.8, id="the other picture"), pytest.param(0.4, 0.6, id="the picture found first")],
+)
+def test_a_product_met_twice_is_one_hit_by_its_nearer_picture(labels, nearer, kept):
+    reading = labels.read(unit(0))
+    other = hit("a", nearer)
+    ranked = rank_hits([hit("a", 0.6)], reading, LabelWeights(), Calibration(), None, beside=[other])
+    assert [(one.product_id, one.score) for one in ranked] == [("a", kept)]
 
 
 @pytest.mark.parametrize(

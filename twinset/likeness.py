@@ -45,12 +45,29 @@ def search_alike(
         return store.search(embeddings, k, categories, filter)
     many = -(-k // CANDIDATES) * CANDIDATES  # whole blocks, so that further pages change nothing of those before
     found = store.search(embeddings, many, categories, filter)
-    return [
-        rank_hits(hits, labels.read(embedding, scores), weights or labels.weights, labels.calibration, category, k)
-        for embedding, category, hits, scores in zip(
-            embeddings, categories, found, seen or ({},) * len(found), strict=True
-        )
+    readings = [
+        labels.read(embedding, scores) for embedding, scores in zip(embeddings, seen or ({},) * len(found), strict=True)
     ]
+    weighed = weights or labels.weights
+    likely = {i: likeliest(readings[i], weighed) for i, category in enumerate(categories) if category is None}
+    asked = [i for i, category in likely.items() if category]
+    within = store.search(embeddings[asked], CANDIDATES, [likely[i] for i in asked], filter) if asked else []
+    beside = dict(zip(asked, within, strict=True))
+    return [
+        _rank(_blocks(hits, beside.get(i, ())), reading, weighed, labels.calibration, category, k)
+        for i, (category, hits, reading) in enumerate(zip(categories, found, readings, strict=True))
+    ]
+
+
+def likeliest(reading: "Reading", weights: "LabelWeights") -> str | None:
+    """Return the category an item of none most likely has, None where that has no weight.
+
+    Among its nearest products of all categories may be none of a category that the shop has little of: the nearest of
+    this one are looked at, too.
+    """
+    if not weights.category or not reading.categories:
+        return None
+    return max(reading.categories, key=reading.categories.__getitem__)
 
 
 def rank_hits(
@@ -60,23 +77,53 @@ def rank_hits(
     calibration: "Calibration",
     category: str | None,
     k: int | None = None,
+    beside: Sequence[Hit] = (),
 ) -> list[Hit]:
     """Return hits with cosines as scores in their new order, with their new scores, the first `k`; ties by product_id.
 
     Blocks of `CANDIDATES` are put in order each by itself; what comes after scores no more than what came before.
+    `beside`, the nearest of an item's likeliest category, belong to the first.
     """
+    return _rank(_blocks(hits, beside), reading, weights, calibration, category, k)
+
+
+def _blocks(hits: Sequence[Hit], beside: Sequence[Hit]) -> list[list[Hit]]:
+    """Return hits in blocks by their places, each product once: where it is nearer, of two of its pictures."""
+    first = {_key(hit): hit for hit in hits[:CANDIDATES]}
+    for hit in beside:
+        if _key(hit) not in first or first[_key(hit)].score < hit.score:
+            first[_key(hit)] = hit
+    rest = [hits[start : start + CANDIDATES] for start in range(CANDIDATES, len(hits), CANDIDATES)]
+    return [list(first.values()), *([hit for hit in block if _key(hit) not in first] for block in rest)]
+
+
+def _key(hit: Hit) -> tuple[str, bool, str]:
+    """Return what is one hit: a product, or the variants of one."""
+    product = hit.product
+    return product.shop, bool(product.group_id), product.group_id or product.product_id
+
+
+def _rank(
+    blocks: Sequence[Sequence[Hit]],
+    reading: "Reading",
+    weights: "LabelWeights",
+    calibration: "Calibration",
+    category: str | None,
+    k: int | None,
+) -> list[Hit]:
     half = calibration.half.get(category or "", calibration.half_any)
     judge = Contradiction(reading, weights, everywhere=category is None)
     ranked: list[Hit] = []
     most = 1.0
-    k = len(hits) if k is None else min(k, len(hits))
-    for start in range(0, k, CANDIDATES):
-        block = hits[start : start + CANDIDATES]
+    k = sum(map(len, blocks)) if k is None else k
+    for block in blocks:
+        if len(ranked) >= k:
+            break
         scored = [(min(closeness((1 - hit.score) * (1 + judge.of(hit)), half), most), hit) for hit in block]
         scored.sort(key=lambda pair: (-pair[0], pair[1].product_id, pair[1].product.shop))
-        ranked += [hit.scored(score) for score, hit in scored[: k - start]]
-        most = ranked[-1].score
-    return ranked
+        ranked += [hit.scored(score) for score, hit in scored]
+        most = ranked[-1].score if ranked else most
+    return ranked[:k]
 
 
 def closeness(distance: float, half: float) -> float:

@@ -16,7 +16,7 @@ from twinset.describe.labels import Labels
 from twinset.describe.words import read_words
 from twinset.errors import MissingExtra
 from twinset.hits import Wanted
-from twinset.likeness import CANDIDATES, SCORE_DECIMALS, rank_hits
+from twinset.likeness import CANDIDATES, SCORE_DECIMALS, likeliest, rank_hits
 from twinset.models import Models
 from twinset.store import Entry, open_store
 from twinset.types import Hit, Image, Item, Product
@@ -81,14 +81,24 @@ def ranked_rows(
             similarity -= 4.0 * (categories[gallery] != (category or ""))  # cosines span 2
         nearest = np.argsort(-similarity, kind="stable")[:CANDIDATES]
         inside = [int(i) for i in nearest if similarity[i] > -2]
-        hits = [_hit(described, int(gallery[i]), float(similarity[i])) for i in inside]
-        numbers = {_key(hit): int(gallery[i]) for hit, i in zip(hits, inside, strict=True)}
         reading = labels.read(described.matrix[query], scores)
-        order = rank_hits(hits, reading, labels.weights, labels.calibration, category)
+        likely = None if within else likeliest(reading, labels.weights)
+        others = _nearest_of(likely, categories[gallery], similarity)
+        hits = {i: _hit(described, int(gallery[i]), float(similarity[i])) for i in [*inside, *others]}
+        numbers = {_key(hit): int(gallery[i]) for i, hit in hits.items()}
+        near, beside = ([hits[i] for i in those] for those in (inside, others))
+        order = rank_hits(near, reading, labels.weights, labels.calibration, category, beside=beside)
         rest = [int(gallery[i]) for i in nearest if similarity[i] <= -2]
         rows.append(([numbers[_key(hit)] for hit in order] + rest)[:k])
         firsts.append(order[0].score if order else 0.0)
     return np.array(rows), np.array(firsts)
+
+
+def _nearest_of(category: str | None, categories: NDArray[np.str_], similarity: NDArray[np.float32]) -> list[int]:
+    """Return the numbers of a category's nearest products, none for None."""
+    own = np.flatnonzero(categories == category) if category else np.zeros(0, np.int64)
+    nearest: list[int] = own[np.argsort(-similarity[own], kind="stable")[:CANDIDATES]].tolist()
+    return nearest
 
 
 def reject(described: Described, labels: Labels) -> Rejection:
