@@ -111,7 +111,7 @@ def test_a_detector_fuses_what_it_sees_in_several_sizes_and_mirrored():
 
     detector = Detector(run, DetectorConfig(("top",), 64 * 96, views=VIEWS))
     answer = detector.detect(photo(20, 52), 0.2)
-    assert sorted(seen) == [(96, 64), (192, 128)]
+    assert sorted(seen[:2]) == [(96, 64), (192, 128)]  # and what is closer looked at, after that
     assert len(answer.scores)
     assert np.abs(answer.boxes[0] - [12, 44, 28, 60]).max() <= 8  # a cell of the network's
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from twinset.boxes import Boxes, box_area, clip_boxes, nms_per_label
+from twinset.detect import closer
 from twinset.detect.fuse import fuse, mirror
 from twinset.errors import ModelError
+from twinset.images import crop
 from twinset.runtime import open_session
 from twinset.types import Detections, Image
 
@@ -110,8 +112,21 @@ class Detector:
         return self.detect_batch([image], min_score)[0]
 
     def detect_batch(self, images: Sequence[Image], min_score: float | None = None) -> list[Detections]:
-        """Return `detect` of each image; those that scale to the same size go through the network together."""
+        """Return `detect` of each image; those that scale to the same size go through the network together.
+
+        Where all that an image shows is in a small part of it, that part is looked at again by itself.
+        """
         threshold = self.min_score if min_score is None else min_score
+        lowest = min(threshold, closer.SCORE)
+        found = self._found(images, lowest)
+        parts = {i: part for i, image in enumerate(images) if (part := closer.subject(found[i], image))}
+        again = self._found([crop(images[i], part) for i, part in parts.items()], lowest) if parts else []
+        for (i, part), one in zip(parts.items(), again, strict=True):
+            found[i] = closer.put_back(one, part, found[i], self.config.iou_threshold)
+        return [one.above(threshold) for one in found]
+
+    def _found(self, images: Sequence[Image], threshold: float) -> list[Detections]:
+        """Return what all views of each image show."""
         if not self.config.views:
             return self._look(images, threshold, self.config)
         plain = replace(self.config, exponents=())  # what is fused is weighed as one view's scores are
