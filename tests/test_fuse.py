@@ -102,7 +102,8 @@ def photo(x: int, y: int, wh: tuple[int, int] = (64, 96)) -> np.ndarray:
     return image
 
 
-def test_a_detector_fuses_what_it_sees_in_several_sizes_and_mirrored():
+def test_a_detector_fuses_what_it_sees_in_several_sizes_and_mirrored(monkeypatch):
+    monkeypatch.setattr("twinset.detect.closer.SHARE", 0.0)  # one look: this network's boxes don't grow with the photo
     seen = []
 
     def run(pixels: np.ndarray) -> list[np.ndarray]:
@@ -111,7 +112,7 @@ def test_a_detector_fuses_what_it_sees_in_several_sizes_and_mirrored():
 
     detector = Detector(run, DetectorConfig(("top",), 64 * 96, views=VIEWS))
     answer = detector.detect(photo(20, 52), 0.2)
-    assert sorted(seen[:2]) == [(96, 64), (192, 128)]  # and what is closer looked at, after that
+    assert sorted(seen) == [(96, 64), (192, 128)]
     assert len(answer.scores)
     assert np.abs(answer.boxes[0] - [12, 44, 28, 60]).max() <= 8  # a cell of the network's
 
