@@ -89,18 +89,12 @@ def rank_hits(
 
 def _blocks(hits: Sequence[Hit], beside: Sequence[Hit]) -> list[list[Hit]]:
     """Return hits in blocks by their places, each product once: where it is nearer, of two of its pictures."""
-    first = {_key(hit): hit for hit in hits[:CANDIDATES]}
+    first = {hit.one_hit: hit for hit in hits[:CANDIDATES]}
     for hit in beside:
-        if _key(hit) not in first or first[_key(hit)].score < hit.score:
-            first[_key(hit)] = hit
+        if hit.one_hit not in first or first[hit.one_hit].score < hit.score:
+            first[hit.one_hit] = hit
     rest = [hits[start : start + CANDIDATES] for start in range(CANDIDATES, len(hits), CANDIDATES)]
-    return [list(first.values()), *([hit for hit in block if _key(hit) not in first] for block in rest)]
-
-
-def _key(hit: Hit) -> tuple[str, bool, str]:
-    """Return what is one hit: a product, or the variants of one."""
-    product = hit.product
-    return product.shop, bool(product.group_id), product.group_id or product.product_id
+    return [list(first.values()), *([hit for hit in block if hit.one_hit not in first] for block in rest)]
 
 
 def _rank(
