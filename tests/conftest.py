@@ -97,7 +97,12 @@ def fake_models(monkeypatch: pytest.MonkeyPatch) -> FakeModels:
     """The model that every command loads in this test."""
     models = FakeModels()
     monkeypatch.setattr("twinset.models.load_models", lambda name="default", threads=None: models)
-    monkeypatch.setattr("twinset.models.load_finder", lambda name="default", threads=None: (models, models.taxonomy))
+
+    def load_finder(name: str = "default", threads: int | None = None, min_score: float | None = None) -> Any:
+        models.min_score = FakeModels.min_score if min_score is None else min_score
+        return models, models.taxonomy
+
+    monkeypatch.setattr("twinset.models.load_finder", load_finder)
     return models
 
 
