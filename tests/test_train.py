@@ -246,9 +246,9 @@ def test_worn_boxes_are_found_by_the_detector_training_started_from_if_it_knew_t
     samples: list[Sample],
 ) -> None:
     both = [worn_sample(samples[0], 2), worn_sample(samples[0], 5)]
-    by_start, by_average = find_worn(both, finding(40), None), find_worn(both, finding(120), None)
+    by_start, by_average = find_worn(both, finding(120), None), find_worn(both, finding(200), None)
 
-    found = find_worn(both, finding(120), StartDetector(finding(40), frozenset([2])))
+    found = find_worn(both, finding(200), StartDetector(finding(120), frozenset([2])))
 
     boxes = {int(sample.labels[0]): sample.boxes[0].tolist() for sample in found}
     assert boxes == {2: by_start[0].boxes[0].tolist(), 5: by_average[1].boxes[0].tolist()}
