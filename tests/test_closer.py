@@ -40,10 +40,12 @@ def test_no_second_look(detections: Detections) -> None:
 
 def test_what_is_seen_closer_takes_the_place_of_what_was_seen_there() -> None:
     before = found(((110, 110, 190, 190), 0.5, 0), ((400, 300, 440, 340), 0.05, 2))
-    after = put_back(found(((12, 8, 92, 88), 0.9, 1), ((40, 90, 60, 99), 0.4, 2)), (100, 100, 200, 200), before, 0.6)
+    part, seen = (100, 100, 200, 200), found(((12, 8, 92, 88), 0.9, 1), ((40, 90, 60, 99), 0.4, 2))
+    after = put_back(seen, part, before, 0.6, 100)
     assert after.boxes.tolist() == [[112, 108, 192, 188], [140, 190, 160, 199], [400, 300, 440, 340]]
     assert after.labels.tolist() == [1, 2, 2]
     assert after.scores == pytest.approx([0.9, 0.4, 0.05])
+    assert put_back(seen, part, before, 0.6, 2).labels.tolist() == [1, 2]
 
 
 class Eyes(Detector):

@@ -27,13 +27,16 @@ def subject(found: Detections, image: Image) -> Box | None:
     return (x1, y1, x2, y2) if small else None
 
 
-def put_back(closer: Detections, part: Box, found: Detections, iou_threshold: float) -> Detections:
-    """Return what is found in a part of an image, in the image's pixels, and what was found before and lies outside."""
+def put_back(closer: Detections, part: Box, found: Detections, iou_threshold: float, most: int) -> Detections:
+    """Return what is found in a part of an image, in the image's pixels, and what was found before and lies outside.
+
+    The best `most` of them, best first.
+    """
     x1, y1, x2, y2 = part
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     outside = ~((centres > (x1, y1)) & (centres < (x2, y2))).all(1)
     boxes = np.concatenate([closer.boxes + np.array([x1, y1, x1, y1], np.float32), found.boxes[outside]])
     scores = np.concatenate([closer.scores, found.scores[outside]])
     labels = np.concatenate([closer.labels, found.labels[outside]])
-    keep = nms_per_label(boxes, scores, labels, iou_threshold)
+    keep = nms_per_label(boxes, scores, labels, iou_threshold)[:most]
     return Detections(boxes[keep], scores[keep], labels[keep])

@@ -122,7 +122,7 @@ class Detector:
         parts = {i: part for i, image in enumerate(images) if (part := closer.subject(found[i], image))}
         again = self._found([crop(images[i], part) for i, part in parts.items()], lowest) if parts else []
         for (i, part), one in zip(parts.items(), again, strict=True):
-            found[i] = closer.put_back(one, part, found[i], self.config.iou_threshold)
+            found[i] = closer.put_back(one, part, found[i], self.config.iou_threshold, MAX_ITEMS)
         return [one.above(threshold) for one in found]
 
     def _found(self, images: Sequence[Image], threshold: float) -> list[Detections]:
