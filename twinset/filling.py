@@ -15,7 +15,6 @@ from twinset.types import Detections, Image
 # Log odds of a detection that has this share of the photo rise by so much times the log probability of its category,
 # counted from the least on. Chosen on dev's street photos, close-ups of them, and shop pictures.
 SHARE, WEIGHT, LEAST = 0.3, 1.3, -2.0
-SUREST = 0.9999  # score beyond which odds say nothing
 
 
 def filling(found: Detections, image: Image) -> NDArray[np.bool_]:
@@ -26,7 +25,7 @@ def filling(found: Detections, image: Image) -> NDArray[np.bool_]:
 
 def least_score(min_score: float) -> float:
     """Return the score with which a detection may still rise to `min_score`."""
-    return float(_moved(np.array([min_score], np.float64), WEIGHT * LEAST)[0])
+    return float(_moved(np.array([min_score]), WEIGHT * LEAST)[0])
 
 
 def raise_filling(found: Detections, image: Image, looks: Mapping[str, float], categories: Sequence[str]) -> Detections:
@@ -38,14 +37,13 @@ def raise_filling(found: Detections, image: Image, looks: Mapping[str, float], c
     likeliest = max(looks.values())
     gains = np.array([max(looks.get(name, likeliest), LEAST) - LEAST for name in categories])
     gain = np.where(filling(found, image), WEIGHT * gains[found.labels], 0)
-    scores = np.where(gain > 0, _moved(found.scores, gain), found.scores).astype(np.float32)
+    scores = _moved(found.scores.astype(np.float64), gain).astype(np.float32)
     best = np.argsort(-scores, kind="stable")
     return Detections(found.boxes[best], scores[best], found.labels[best])
 
 
-def _moved(scores: NDArray[np.floating], gain: NDArray[np.floating] | float) -> NDArray[np.float64]:
+def _moved(scores: NDArray[np.float64], gain: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """Return (N,) scores whose log odds are greater by `gain`."""
-    sure = np.minimum(scores, SUREST)
-    odds = sure / (1 - sure) * np.exp(gain)
-    moved: NDArray[np.float64] = np.maximum(odds / (1 + odds), np.where(gain > 0, scores, 0))
+    odds = scores * np.exp(gain)  # times what is left of 1, which may be nothing
+    moved: NDArray[np.float64] = odds / (odds + 1 - scores)
     return moved

@@ -54,7 +54,7 @@ def search_alike(
     within = store.search(embeddings[asked], CANDIDATES, [likely[i] for i in asked], filter) if asked else []
     beside = dict(zip(asked, within, strict=True))
     return [
-        _rank(_blocks(hits, beside.get(i, ())), reading, weighed, labels.calibration, category, k)
+        rank_hits(hits, reading, weighed, labels.calibration, category, k, beside.get(i, ()))
         for i, (category, hits, reading) in enumerate(zip(categories, found, readings, strict=True))
     ]
 
@@ -84,40 +84,31 @@ def rank_hits(
     Blocks of `CANDIDATES` are put in order each by itself; what comes after scores no more than what came before.
     `beside`, the nearest of an item's likeliest category, belong to the first.
     """
-    return _rank(_blocks(hits, beside), reading, weights, calibration, category, k)
-
-
-def _blocks(hits: Sequence[Hit], beside: Sequence[Hit]) -> list[list[Hit]]:
-    """Return hits in blocks by their places, each product once: where it is nearer, of two of its pictures."""
-    first = {hit.one_hit: hit for hit in hits[:CANDIDATES]}
-    for hit in beside:
-        if hit.one_hit not in first or first[hit.one_hit].score < hit.score:
-            first[hit.one_hit] = hit
-    rest = [hits[start : start + CANDIDATES] for start in range(CANDIDATES, len(hits), CANDIDATES)]
-    return [list(first.values()), *([hit for hit in block if hit.one_hit not in first] for block in rest)]
-
-
-def _rank(
-    blocks: Sequence[Sequence[Hit]],
-    reading: "Reading",
-    weights: "LabelWeights",
-    calibration: "Calibration",
-    category: str | None,
-    k: int | None,
-) -> list[Hit]:
     half = calibration.half.get(category or "", calibration.half_any)
     judge = Contradiction(reading, weights, everywhere=category is None)
     ranked: list[Hit] = []
     most = 1.0
-    k = sum(map(len, blocks)) if k is None else k
-    for block in blocks:
-        if len(ranked) >= k:
-            break
+    k = len(hits) + len(beside) if k is None else k
+    for block in _blocks(hits, beside):
         scored = [(min(closeness((1 - hit.score) * (1 + judge.of(hit)), half), most), hit) for hit in block]
         scored.sort(key=lambda pair: (-pair[0], pair[1].product_id, pair[1].product.shop))
-        ranked += [hit.scored(score) for score, hit in scored]
+        ranked += [hit.scored(score) for score, hit in scored[: k - len(ranked)]]
+        if len(ranked) >= k:
+            break
         most = ranked[-1].score if ranked else most
-    return ranked[:k]
+    return ranked
+
+
+def _blocks(hits: Sequence[Hit], beside: Sequence[Hit]) -> list[Sequence[Hit]]:
+    """Return hits in blocks by their places, each product once: where it is nearer, of two of its pictures."""
+    blocks = [hits[start : start + CANDIDATES] for start in range(0, len(hits), CANDIDATES)]
+    if not beside:
+        return blocks
+    first = {hit.one_hit: hit for hit in hits[:CANDIDATES]}
+    for hit in beside:
+        if hit.one_hit not in first or first[hit.one_hit].score < hit.score:
+            first[hit.one_hit] = hit
+    return [list(first.values()), *([hit for hit in block if hit.one_hit not in first] for block in blocks[1:])]
 
 
 def closeness(distance: float, half: float) -> float:
