@@ -12,8 +12,8 @@ import pytest
 from conftest import is_one_error_line, write_feed
 from fakes import FakeModels, draw_product, draw_street, save_image
 
-from twinset import cli_progress
-from twinset.cli_train import changed_settings
+from twinset.cli.progress import LineProgress, terminal_progress
+from twinset.cli.train import changed_settings
 from twinset.errors import UsageError
 
 TESTS = Path(__file__).parent
@@ -230,8 +230,8 @@ def test_a_file_name_that_is_no_utf_8_is_shown_escaped(tmp_path, flags):
 
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys, monkeypatch):
     clock = iter([0.0, 0.0, 2.0, 11.0, 12.0])
-    monkeypatch.setattr("twinset.cli_progress.time.monotonic", lambda: next(clock))
-    progress = cli_progress.LineProgress("indexing")
+    monkeypatch.setattr("twinset.cli.progress.time.monotonic", lambda: next(clock))
+    progress = LineProgress("indexing")
     progress.start(100)
     for _ in range(3):
         progress.advance(11)
@@ -243,7 +243,7 @@ def test_progress_on_a_terminal_is_a_bar_with_rate_and_time_left(monkeypatch, ca
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    with cli_progress.terminal_progress("indexing") as progress:
+    with terminal_progress("indexing") as progress:
         progress.start(4)
         progress.advance(1)
         progress.advance(1)

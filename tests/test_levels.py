@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from twinset.cli import cli
-from twinset.cli_detector import kept_categories, note_taxonomy
+from twinset.cli.detector import kept_categories, note_taxonomy
 from twinset.data.ccp import mask_boxes
 from twinset.data.suggestions import Suggestion, in_taxonomy
 from twinset.detect.detector import DetectorConfig, load_config

@@ -8,7 +8,7 @@ from conftest import is_one_error_line
 from fakes import FakeModels, draw_street, save_image
 from test_store import MODEL, make_entry, unit
 
-from twinset.cli_base import print_json
+from twinset.cli.base import print_json
 from twinset.data.labelled import LabelledImage
 from twinset.errors import DataError, ModelError, NotFound
 from twinset.evaluate.looks import evaluate_looks

@@ -91,7 +91,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_has_all_that_is_needed_and_no_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     page = {f"twinset/server/page/{file.name}" for file in (ROOT / "twinset" / "server" / "page").iterdir()}
-    assert page | {"twinset/taxonomy.toml", "twinset/py.typed", "twinset/cli.py"} <= names
+    assert page | {"twinset/taxonomy.toml", "twinset/py.typed", "twinset/cli/app.py"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.partition("/")[0] for name in names} == {"twinset", f"twinset-{twinset.__version__}.dist-info"}
 

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 optuna = pytest.importorskip("optuna")
 
-from twinset.cli_train import changed_settings  # noqa: E402
+from twinset.cli.train import changed_settings  # noqa: E402
 from twinset.detect import tune  # noqa: E402
 from twinset.detect.train import TrainSettings  # noqa: E402
 from twinset.detect.tune import Trial, as_flags, best_trial, space_of, tune_detector, with_values  # noqa: E402

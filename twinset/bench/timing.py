@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from twinset.cli_tables import print_table
 from twinset.runtime import cpu_threads
+from twinset.tables import print_table
 
 
 def time_ms(run: Callable[[], object], repeats: int = 30, warm_up: int = 5) -> list[float]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 @click.command("new")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from twinset.cli_base import FILE, FOLDER, options, report_problems
+from twinset.cli.base import FILE, FOLDER, options, report_problems
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def detect_all(
 
     Those that can't be read are told there. Raises DataError where none can, or if `strict` one can't.
     """
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.evaluate.detection import detect_files
 
     with terminal_progress("detecting") as progress:

@@ -1,4 +1,4 @@
-"""`twinset evaluate packshots|retrieval` and `twinset bench ...`. The detector's figures: cli_evaluate_detector.py."""
+"""`twinset evaluate packshots|retrieval` and `twinset bench ...`. The detector's figures: evaluate_detector.py."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     FILE,
     FOLDER,
     html_option,
@@ -19,7 +19,7 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
-from twinset.cli_labelled import read_labelled
+from twinset.cli.labelled import read_labelled
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def packshots(
 
     Example: twinset evaluate packshots products.csv
     """
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.data.coco import read_coco
     from twinset.evaluate import report
     from twinset.evaluate.packshots import evaluate_packshots
@@ -110,7 +110,7 @@ def retrieval(
 
     Example: twinset evaluate retrieval products.csv
     """
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.evaluate import report
     from twinset.evaluate.retrieval import evaluate_retrieval
     from twinset.models import load_models
@@ -304,6 +304,6 @@ def show_figures(
     if as_json:
         print_json(figures)
         return
-    from twinset.cli_tables import print_table
+    from twinset.tables import print_table
 
     print_table(header, rows)

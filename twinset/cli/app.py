@@ -12,7 +12,7 @@ import click
 
 from twinset import __version__
 from twinset.boxes import parse_box
-from twinset.cli_base import (
+from twinset.cli.base import (
     CATEGORY,
     FILE,
     Cli,
@@ -36,27 +36,27 @@ from twinset.cli_base import (
     threads_option,
     where_option,
 )
-from twinset.cli_bench import bench_commands
-from twinset.cli_config import config, read_config, serve_options
-from twinset.cli_data import data
-from twinset.cli_detector import train_detector_command
-from twinset.cli_evaluate import bench, evaluate
-from twinset.cli_evaluate_detector import evaluate_detector_command
-from twinset.cli_evaluate_items import add_item_commands
-from twinset.cli_evaluate_labels import audit, closeups
-from twinset.cli_export import export
-from twinset.cli_keys import keys
-from twinset.cli_label import label_commands
-from twinset.cli_learn import learn
-from twinset.cli_looks import evaluate_looks_command, look, train_looks_command
-from twinset.cli_new import new
-from twinset.cli_recommend import cheaper, colours, duplicates, similar
-from twinset.cli_rollout import reindex, rollout
-from twinset.cli_rules import rules
-from twinset.cli_store import store_group
-from twinset.cli_sync import sync
-from twinset.cli_train import train
-from twinset.cli_tune import tune
+from twinset.cli.bench import bench_commands
+from twinset.cli.config import config, read_config, serve_options
+from twinset.cli.data import data
+from twinset.cli.detector import train_detector_command
+from twinset.cli.evaluate import bench, evaluate
+from twinset.cli.evaluate_detector import evaluate_detector_command
+from twinset.cli.evaluate_items import add_item_commands
+from twinset.cli.evaluate_labels import audit, closeups
+from twinset.cli.export import export
+from twinset.cli.keys import keys
+from twinset.cli.label import label_commands
+from twinset.cli.learn import learn
+from twinset.cli.looks import evaluate_looks_command, look, train_looks_command
+from twinset.cli.new import new
+from twinset.cli.recommend import cheaper, colours, duplicates, similar
+from twinset.cli.rollout import reindex, rollout
+from twinset.cli.rules import rules
+from twinset.cli.store import store_group
+from twinset.cli.sync import sync
+from twinset.cli.train import train
+from twinset.cli.tune import tune
 from twinset.errors import DataError, UsageError
 from twinset.runtime import RUNTIME
 
@@ -129,7 +129,7 @@ def index(
     Example: twinset index products.csv --store shop
     """
     from twinset.answers import index_json
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.indexing import index_feed
     from twinset.models import load_models
     from twinset.shop import model_for

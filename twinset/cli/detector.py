@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from twinset.cli_base import FILE, FOLDER, options, report_problems
-from twinset.cli_train import changed_settings, prepare, training_options
+from twinset.cli.base import FILE, FOLDER, options, report_problems
+from twinset.cli.train import changed_settings, prepare, training_options
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:

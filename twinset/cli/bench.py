@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     CATEGORY,
     FILE,
     FOLDER,
@@ -15,8 +15,8 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
-from twinset.cli_detector import backbone_options, canvas, network_options
-from twinset.cli_train import changed_settings, prepare
+from twinset.cli.detector import backbone_options, canvas, network_options
+from twinset.cli.train import changed_settings, prepare
 
 run_option = click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the trainings."

@@ -1,4 +1,4 @@
-"""`twinset train encoder`, and what the training commands share. The detector's are in cli_detector.py."""
+"""`twinset train encoder`, and what the training commands share. The detector's are in detector.py."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from twinset.cli_base import FILE, FOLDER, report_problems, strict_option, threads_option
+from twinset.cli.base import FILE, FOLDER, report_problems, strict_option, threads_option
 from twinset.errors import UsageError
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     FILE,
     NEW_FILE,
     html_option,
@@ -19,7 +19,7 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
-from twinset.cli_labelled import detect_all, labelled_options, read_labelled, refuse_level
+from twinset.cli.labelled import detect_all, labelled_options, read_labelled, refuse_level
 
 if TYPE_CHECKING:
     from twinset.data.labelled import Labelled
@@ -105,7 +105,7 @@ def _parts(voc: Path | None, ccp: Path | None, labelled: "Labelled", strict: boo
 
 def _report(suggestions: "Sequence[object]", tables: Tables, as_json: bool) -> None:
     """Print how many suggestions there are by rule, and how many of them are accepted; then the survey's tables."""
-    from twinset.cli_tables import print_table
+    from twinset.tables import print_table
 
     total = Counter((one.rule, one.action) for one in suggestions)  # type: ignore[attr-defined]
     accepted = Counter((one.rule, one.action) for one in suggestions if one.accepted)  # type: ignore[attr-defined]

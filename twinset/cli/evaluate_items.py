@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     FILE,
     FOLDER,
     html_option,
@@ -15,7 +15,7 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
-from twinset.cli_evaluate import show_figures
+from twinset.cli.evaluate import show_figures
 
 
 def add_item_commands(group: click.Group) -> None:
@@ -35,7 +35,7 @@ def same_item(
 
     Example: twinset evaluate same-item same-item --html pairs.html
     """
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.evaluate import report_items
     from twinset.evaluate.same_item import evaluate_same_item, read_categories, read_pairs
     from twinset.models import load_models
@@ -59,7 +59,7 @@ def colours(feed: Path, strict: bool, model: str, threads: int | None, as_json: 
 
     Example: twinset evaluate colours products.csv --html colours.html
     """
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.evaluate import report_items
     from twinset.evaluate.colours import evaluate_colours
     from twinset.evaluate.shots import is_validation

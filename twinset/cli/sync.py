@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import FILE, json_option, options, print_json, store_model_option, store_option, threads_option
+from twinset.cli.base import FILE, json_option, options, print_json, store_model_option, store_option, threads_option
 
 if TYPE_CHECKING:
     from twinset.data.feed import FailedRow
@@ -58,7 +58,7 @@ def sync(
     Example: twinset sync products_export.csv --format shopify --store shop
     """
     from twinset.answers import sync_json
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.data.exports import Export, read_export
     from twinset.models import load_models
     from twinset.shop import model_for

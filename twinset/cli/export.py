@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     FILE,
     FOLDER,
     json_option,
@@ -64,7 +64,7 @@ def export_encoder_command(
 
     Example: twinset export encoder runs/encoder --catalog products.csv --ccp street-ccp --out runs/model
     """
-    from twinset.cli_train import prepare
+    from twinset.cli.train import prepare
 
     prepare(threads)
     from twinset.describe.labels import FILE as LABELS
@@ -164,7 +164,7 @@ def export_detector_command(
     if int8 and voc is None:
         raise UsageError("--int8: expected --voc beside it to calibrate and measure on, found none", field="voc")
     if average:
-        from twinset.cli_train import prepare
+        from twinset.cli.train import prepare
 
         prepare(threads)
         from twinset.detect.average import average_detectors
@@ -217,7 +217,7 @@ def export_tower_command(
         raise UsageError(f"--out: expected another folder than that of --model {model}, found {out}", field="out")
     if bool(open_clip) == bool(transformers):
         raise UsageError("expected one of --open-clip and --transformers, found both or none", field="open_clip")
-    from twinset.cli_train import prepare
+    from twinset.cli.train import prepare
 
     prepare(threads)
     from twinset.describe.tower_export import export_tower, open_clip_tower, transformers_tower
@@ -264,13 +264,13 @@ def _fit_threshold(out: Path, sources: "Sources") -> None:
 def _offer_int8(run: Path, out: Path, voc: Path, as_json: bool, threads: int | None) -> None:
     """Put an int8 detector into `out` if it is the better bargain, and print what both measure."""
     from twinset.bench.int8 import compare
-    from twinset.cli_tables import print_table
     from twinset.data.voc import read_voc
     from twinset.detect.detector import load_config
     from twinset.detect.quantise import CALIBRATION, quantise
     from twinset.evaluate.detection import evaluate_detector
     from twinset.images import read_image
     from twinset.models import model_taxonomy
+    from twinset.tables import print_table
 
     config = load_config(run / "detector.json")
     taxonomy = model_taxonomy(run, config)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twinset.cli_base import json_option, options, print_json, store_model_option, store_option, threads_option
+from twinset.cli.base import json_option, options, print_json, store_model_option, store_option, threads_option
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:

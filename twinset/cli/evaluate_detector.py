@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     FILE,
     html_option,
     json_option,
@@ -16,7 +16,7 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
-from twinset.cli_labelled import labelled_options, read_labelled
+from twinset.cli.labelled import labelled_options, read_labelled
 from twinset.errors import DataError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def evaluate_detector_command(
 
     Example: twinset evaluate detector --voc street-voc --split val
     """
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.evaluate.detection import evaluate_detector
     from twinset.evaluate.report_detection import read_report, write_detection
     from twinset.models import load_finder
@@ -125,8 +125,8 @@ def _print_json(figures: "Mapping[str, DetectionFigures]", changes: Mapping[str,
 
 
 def _print_tables(figures: "DetectionFigures", changes: Mapping[str, float] | None) -> None:
-    from twinset.cli_tables import print_table
     from twinset.evaluate import report_detection as report
+    from twinset.tables import print_table
 
     print_table(*report.detection_table(figures))
     for line in report.interval_lines(figures):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import json_option, model_option, options, print_json, strict_option, threads_option
-from twinset.cli_labelled import detect_all, labelled_options, read_labelled, refuse_level
+from twinset.cli.base import json_option, model_option, options, print_json, strict_option, threads_option
+from twinset.cli.labelled import detect_all, labelled_options, read_labelled, refuse_level
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def audit(
     if as_json:
         print_json(figures)
         return
-    from twinset.cli_tables import print_table
+    from twinset.tables import print_table
 
     rows = []
     for name in ("planted", "natural"):
@@ -96,10 +96,10 @@ def closeups(
 
     Example: twinset evaluate closeups --voc street-voc
     """
-    from twinset.cli_progress import terminal_progress
-    from twinset.cli_tables import print_table
+    from twinset.cli.progress import terminal_progress
     from twinset.evaluate.closeups import evaluate_closeups
     from twinset.models import load_finder
+    from twinset.tables import print_table
 
     finder, taxonomy = load_finder(model, threads)
     refuse_level(taxonomy, "close-ups are cut of items of categories")

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from twinset.cli_base import json_option, options, print_json, report_problems
-from twinset.cli_detector import canvas, network_options, source_options, take_sources
-from twinset.cli_train import changed_settings, prepare, training_options
+from twinset.cli.base import json_option, options, print_json, report_problems
+from twinset.cli.detector import canvas, network_options, source_options, take_sources
+from twinset.cli.train import changed_settings, prepare, training_options
 from twinset.errors import UsageError
 
 
@@ -71,7 +71,7 @@ def tune_detector_command(
         ]
         print_json({"trials": rows, "best": best.number, "map_50": best.map_50, "flags": flags})
         return
-    from twinset.cli_tables import print_table
+    from twinset.tables import print_table
 
     names = list(space_of(settings))
     table = []

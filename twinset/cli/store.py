@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import json_option, options, print_json, report_error, state_option, store_option
+from twinset.cli.base import json_option, options, print_json, report_error, state_option, store_option
 
 if TYPE_CHECKING:
     from twinset.store.base import Store
@@ -109,7 +109,7 @@ def _state_folder(store: str, state: str) -> Path:
 
 @contextmanager
 def _told(source: "Store", what: str) -> "Iterator[Told]":
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
 
     with terminal_progress(what) as progress:
         progress.start(source.count())

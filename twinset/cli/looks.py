@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     FOLDER,
     hit_lines,
     html_option,
@@ -117,10 +117,10 @@ def evaluate_looks_command(
 
     Example: twinset evaluate looks --voc street-voc --ccp street-ccp
     """
-    from twinset.cli_tables import print_table
     from twinset.evaluate.looks import evaluate_looks
     from twinset.looks.model import load_looks
     from twinset.models import load_models, model_folder
+    from twinset.tables import print_table
 
     looks = load_looks(model_folder(model))
     figures = evaluate_looks(_outfits(voc, ccp, split, load_models(model, threads), strict), looks)
@@ -140,7 +140,7 @@ def evaluate_looks_command(
 
 def _outfits(voc: Path | None, ccp: Path | None, split: str, models: "Models", strict: bool) -> "list[Outfit]":
     """Return the outfits of a split's photos, problems told on stderr."""
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
     from twinset.looks.outfits import outfits_of, read_street
 
     if voc is None and ccp is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import json_option, options, print_json, state_option, store_option
+from twinset.cli.base import json_option, options, print_json, state_option, store_option
 
 if TYPE_CHECKING:
     from twinset.server.keys import Key, KeyFile

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     FILE,
     html_option,
     json_option,
@@ -269,7 +269,7 @@ def _print_switched(done: "Switched", as_json: bool) -> None:
 
 @contextmanager
 def _told(what: str) -> "Iterator[Progress]":
-    from twinset.cli_progress import terminal_progress
+    from twinset.cli.progress import terminal_progress
 
     with terminal_progress(what) as progress:
         yield progress

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from twinset.cli_base import json_option, options, print_json, store_option
+from twinset.cli.base import json_option, options, print_json, store_option
 from twinset.errors import DataError
 
 shop_option = click.option("--shop", default="default", show_default=True, help="The shop whose rules they are.")

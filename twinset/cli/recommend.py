@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     explain_option,
     hit_lines,
     html_option,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from twinset.cli_base import (
+from twinset.cli.base import (
     FILE,
     FOLDER,
     NEW_FILE,
@@ -18,7 +18,7 @@ from twinset.cli_base import (
     strict_option,
     threads_option,
 )
-from twinset.cli_labelled import detect_all
+from twinset.cli.labelled import detect_all
 from twinset.errors import DataError, UsageError
 
 if TYPE_CHECKING:
