@@ -29,7 +29,7 @@ SHARES = ("type", "colour", "both")
 RIGHT = (*SHARES, *(f"{name}_unweighted" for name in SHARES), *(f"{name}_in_street" for name in SHARES))
 CLOSE = 0.04  # in the sum of these: half a point each, which is chance among a thousand queries
 INSTANCE = 0.7  # share of street views that is to find its product first: beyond, they say more of light than shoppers
-STILL = ViewSettings(box=0, light=0, tint=0, bend=0, degrade=0)  # as it is indexed
+STILL = ViewSettings(box=0, stretch=0, mirrored=0, light=0, tint=0, bend=0, degrade=0)  # as it is indexed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
