@@ -12,7 +12,7 @@ from PIL import Image
 
 import twinset
 from twinset.data.audit import AcceptSettings, accept_only, audit_boxes
-from twinset.data.audit_set import confusing_pairs, count_categories, find_duplicates, photo_qualities
+from twinset.data.audit_set import confusing_pairs, count_categories, find_duplicates, odd_boxes, photo_qualities
 from twinset.data.labelled import Labelled, LabelledImage
 from twinset.data.suggestions import Suggestion, apply_suggestions, read_suggestions, write_suggestions
 from twinset.detect.sources import Sources, read_sources
@@ -293,6 +293,27 @@ def test_rare_categories_come_first_and_mixed_up_ones_are_counted():
     ]
     renames = [suggestion("rename", label="top", category="skirt")] * 2 + [suggestion("move")]
     assert confusing_pairs(renames) == [("top", "skirt", 2)]
+
+
+def test_boxes_that_hardly_hold_an_item_are_listed_the_oddest_first():
+    boxes = [TOP, (0, 0, 100, 240), (10, 10, 14, 60), (0, 100, 100, 107), (0, 0, 100, 250), (5, 5, 8, 8)]
+    names = ["top", "dress", "belt", "scarf", "jumpsuit", "hat"]
+
+    assert [(row[1], row[-1]) for row in odd_boxes([photo(boxes, names)])] == [
+        ("jumpsuit", "nearly the whole photo"),
+        ("dress", "nearly the whole photo"),
+        ("hat", "tiny"),
+        ("belt", "tiny"),
+        ("scarf", "thin"),
+    ]
+
+
+def test_photos_that_cannot_be_read_are_nobodys_copies(tmp_path):
+    pytest.importorskip("imagehash")
+    Image.new("RGB", (40, 60), "red").save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
+
+    assert find_duplicates({"train": [tmp_path / "whole.png", tmp_path / "cut.png"]}) == []
 
 
 def test_a_photo_with_a_swapped_label_is_of_less_quality():

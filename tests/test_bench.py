@@ -1,5 +1,6 @@
 """Benchmarks: the yardstick is a real transformer, and each prints a table, then one JSON line."""
 
+import itertools
 import json
 import math
 import sys
@@ -187,7 +188,7 @@ def test_a_detector_of_several_views_is_timed_as_it_is_used_beside_another(monke
     assert data["models"] == ["fast", "best"]
 
 
-def test_encoder_is_timed_by_batch(monkeypatch, capsys):
+def test_encoder_is_timed_by_runtime_and_batch(monkeypatch, capsys):
     seen: list[int] = []
 
     def run(squares: np.ndarray) -> list[np.ndarray]:
@@ -195,9 +196,11 @@ def test_encoder_is_timed_by_batch(monkeypatch, capsys):
         return [np.ones((len(squares), 256), np.float32), np.ones((len(squares), 20, 20), np.float32)]
 
     described = Encoder(run, EncoderConfig())
-    monkeypatch.setattr(encoder, "load_models", lambda name, threads: SimpleNamespace(encoder=described))
-    encoder.run("default", 2, repeats=2)
-    assert [row["batch"] for row in last_line(capsys)["rows"]] == list(encoder.BATCHES)
+    monkeypatch.setattr(encoder, "load_models", lambda name, threads, runtime: SimpleNamespace(encoder=described))
+    monkeypatch.setattr(encoder, "runtimes", lambda: ["onnxruntime", "openvino"])
+    encoder.run(["default"], 2, repeats=2)
+    timed = [(row["runtime"], row["batch"]) for row in last_line(capsys)["rows"]]
+    assert timed == list(itertools.product(("onnxruntime", "openvino"), encoder.BATCHES))
     assert set(seen) == set(encoder.BATCHES)
 
 

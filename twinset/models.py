@@ -170,13 +170,16 @@ def load_finder(
     return finder, model_taxonomy(folder, detector.config)
 
 
-def load_models(name: str = "default", threads: int | None = None) -> Models:
-    """Return a model ready to run: a shipped one by name, or the one in a folder. Raises ModelError."""
+def load_models(name: str = "default", threads: int | None = None, runtime: str | None = None) -> Models:
+    """Return a model ready to run: a shipped one by name, or the one in a folder.
+
+    On `runtime`, else the one that `open_session` chooses. Raises ModelError.
+    """
     folder = model_folder(name)
     external = is_tower(folder / "encoder.json")
     labels = None if external else load_labels(folder)
-    detector = load_detector(folder, threads)
-    encoder = load_tower(folder, threads) if external else load_encoder(folder, threads, labels)
+    detector = load_detector(folder, threads, runtime)
+    encoder = load_tower(folder, threads, runtime) if external else load_encoder(folder, threads, labels, runtime)
     taxonomy = model_taxonomy(folder, detector.config)
     return Models(folder.name, model_version(folder), detector, encoder, taxonomy, labels, folder)
 

@@ -120,15 +120,19 @@ def open_session(
     return Session(lambda count, calls: open_openvino(file, count, calls, precision, output), threads)
 
 
+def runtimes() -> list[str]:
+    """Return the names of the runtimes that are installed."""
+    return ["onnxruntime", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
+
+
 def choose_runtime(runtime: str | None = None) -> str:
     """Return the name of the runtime to use, one of RUNTIMES without "auto"."""
     asked = runtime or os.environ.get(RUNTIME) or "auto"
     if asked not in RUNTIMES:
         raise UsageError(f"{RUNTIME}: expected one of {', '.join(RUNTIMES)}, found {asked!r}", field="runtime")
-    installed = importlib.util.find_spec("openvino") is not None
     if asked == "auto":
-        return "openvino" if installed else "onnxruntime"
-    if asked == "openvino" and not installed:
+        return runtimes()[-1]
+    if asked not in runtimes():
         raise MissingExtra("openvino", "openvino")
     return asked
 

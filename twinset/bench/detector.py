@@ -5,7 +5,6 @@ run, the yardstick and a network of the size of another small detector, without 
 """
 
 import dataclasses
-import importlib.util
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from twinset.data.drawn import LOOK_WH, draw_look
 from twinset.detect.detector import Detector, DetectorConfig, input_size_wh, load_detector
 from twinset.images import decode_image, encode_jpeg
 from twinset.models import find_detector, model_taxonomy
-from twinset.runtime import has_amx
+from twinset.runtime import has_amx, runtimes
 from twinset.taxonomy import Taxonomy
 
 AREAS = (256 * 160, 320 * 224, 384 * 256, 512 * 320)
@@ -67,11 +66,6 @@ def _inputs(config: DetectorConfig) -> dict[str, DetectorConfig]:
         width, height = input_size_wh(*LOOK_WH, area)
         inputs[f"{width}x{height}"] = dataclasses.replace(config, input_area=area, views=())
     return inputs | ({f"{len(config.views)} views": config} if config.views else {})
-
-
-def runtimes() -> list[str]:
-    """Return the runtimes that are installed."""
-    return ["onnxruntime", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
 
 
 def _row(

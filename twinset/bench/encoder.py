@@ -1,4 +1,6 @@
-"""Milliseconds a crop of description, embedding and colours, by batch: what a photo with so many items costs."""
+"""Milliseconds a crop of description, embedding and colours, by runtime and batch: what a photo's items cost."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,22 +10,27 @@ from twinset.data.drawn import draw_look
 from twinset.describe.encoder import Encoder, cut_items
 from twinset.describe.tower import Tower
 from twinset.models import load_models
+from twinset.runtime import runtimes
 from twinset.types import Image
 
 BATCHES = (1, 3, 8, 16)
 
 
-def run(model: str, threads: int, repeats: int = 40) -> None:
-    """Print milliseconds a crop by batch."""
-    encoder = load_models(model, threads).encoder
+def run(models: Sequence[str], threads: int, repeats: int = 40) -> None:
+    """Print milliseconds a crop by model, runtime and batch. Raises ModelError."""
+    encoders = {
+        (model, runtime): load_models(model, threads, runtime).encoder for model in models for runtime in runtimes()
+    }
     crops = _drawn_crops(max(BATCHES))
     yardstick = yardstick_ms()
     rows = []
-    for batch in BATCHES:
-        p50, p95 = percentiles(_times(encoder, crops[:batch], repeats))
-        rows.append((batch, p50 / batch, p95 / batch, p50 / batch / yardstick))
-    header = ("batch", "p50_ms_a_crop", "p95_ms_a_crop", "of_yardstick")
-    print_results("encoder", header, rows, model=model, threads=threads, yardstick_ms=yardstick)
+    for where, encoder in encoders.items():
+        for batch in BATCHES:
+            p50, p95 = percentiles(_times(encoder, crops[:batch], repeats))
+            rows.append((*where, batch, p50 / batch, p95 / batch, p50 / batch / yardstick))
+    header = ("model", "runtime", "batch", "p50_ms_a_crop", "p95_ms_a_crop", "of_yardstick")
+    facts = {"model": models[0], "models": list(models), "threads": threads}
+    print_results("encoder", header, rows, **facts, yardstick_ms=yardstick)
 
 
 def _times(encoder: Encoder | Tower, crops: list[Image], repeats: int) -> list[float]:

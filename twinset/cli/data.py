@@ -1,5 +1,7 @@
 """`twinset data ...`: audit labels, and carry corrections out."""
 
+import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +22,7 @@ from twinset.cli.base import (
     threads_option,
 )
 from twinset.cli.labelled import detect_all, labelled_options, read_labelled, refuse_level
+from twinset.errors import UsageError
 
 if TYPE_CHECKING:
     from twinset.data.labelled import Labelled
@@ -96,11 +99,16 @@ def audit(
 
 
 def _parts(voc: Path | None, ccp: Path | None, labelled: "Labelled", strict: bool) -> dict[str, list[Path]]:
-    """Return the photos of every part of the split, whichever is audited; of a COCO file all as one part."""
+    """Return the photos of every part of the split that there is, whichever is audited; of a COCO file as one part."""
     if not voc and not ccp:
         return {"all": [image.path for image in labelled.images]}
-    parts = {part: read_labelled(voc, ccp, None, None, part, strict) for part in ("train", "dev", "val")}
-    return {part: [image.path for image in read.images] for part, read in parts.items()}
+    parts: dict[str, list[Path]] = {}
+    for part, (of_voc, of_ccp) in itertools.product(("train", "dev", "val"), ((voc, None), (None, ccp))):
+        if of_voc or of_ccp:
+            with contextlib.suppress(UsageError):  # a split without that part
+                read = read_labelled(of_voc, of_ccp, None, None, part, strict)
+                parts.setdefault(part, []).extend(image.path for image in read.images)
+    return parts
 
 
 def _report(suggestions: "Sequence[object]", tables: Tables, as_json: bool) -> None:

@@ -159,8 +159,7 @@ def bench() -> None:
     """Time Twinset on this machine, beside a yardstick in the same run: for sizing hardware."""
 
 
-@bench.command("detector")
-@click.option(
+models_option = click.option(
     "--model",
     "models",
     multiple=True,
@@ -168,6 +167,10 @@ def bench() -> None:
     show_default=True,
     help="Weights: a name that `twinset models` lists, or a folder; several stand in one table.",
 )
+
+
+@bench.command("detector")
+@models_option
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -188,15 +191,16 @@ def bench_detector(models: Sequence[str], threads: Sequence[int], voc: Path | No
 
 
 @bench.command("encoder")
-@options(model_option, two_threads_option)
-def bench_encoder(model: str, threads: int) -> None:
-    """Milliseconds a crop by batch.
+@models_option
+@options(two_threads_option)
+def bench_encoder(models: Sequence[str], threads: int) -> None:
+    """Milliseconds a crop by runtime and batch.
 
     Example: twinset bench encoder
     """
     from twinset.bench.encoder import run
 
-    run(model, threads)
+    run(models, threads)
 
 
 @bench.command("store")

@@ -1,6 +1,6 @@
-"""What is wrong with a set of labelled photos as a whole: rare categories, the same photo twice, doubtful photos.
+"""What is wrong with a set of labelled photos as a whole: rare categories, odd boxes, the same photo twice, doubtful ones.
 
-Single boxes are audit.py's.
+What is wrong with single boxes by a detector's eye is audit.py's.
 """
 
 from collections import Counter
@@ -15,12 +15,15 @@ from PIL import Image as Pillow
 from twinset.data.labelled import LabelledImage
 from twinset.data.suggestions import Suggestion
 from twinset.errors import MissingExtra
-from twinset.images import read_image
+from twinset.images import try_image
 from twinset.types import Detections
 
 ALIKE_BITS = 6  # of the 64 of two photos' hashes that may differ: re-encoded, rescaled or slightly cropped
 WORST = 20  # photos listed
 CONFUSED_FROM = 0.3  # suspicion from which a renaming counts
+NEARLY_ALL = 0.9  # of a photo: a box of that much is of the photo, not of an item in it
+TINY = 6.0  # pixels of the shorter side, and
+THIN = 12.0  # times that the longer one: boxes that no garment fills
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,12 @@ class Duplicate:
 def find_duplicates(parts: Mapping[str, Sequence[Path]]) -> list[Duplicate]:
     """Return pairs of photos that look the same, those across parts of the split first, then the likest.
 
-    By perceptual hash: the signs of the lowest frequencies (ImageHash's phash). Raises MissingExtra.
+    By perceptual hash: the signs of the lowest frequencies (ImageHash's phash). Photos that can't be read are left
+    out. Raises MissingExtra.
     """
-    files = [(part, path) for part, paths in parts.items() for path in paths]
-    hashes = np.array([_hash(path) for _, path in files], bool).reshape(-1, 64)
+    hashed = [(part, path, _hash(path)) for part, paths in parts.items() for path in paths]
+    files = [(part, path) for part, path, one in hashed if one is not None]
+    hashes = np.array([one for _, _, one in hashed if one is not None], bool).reshape(-1, 64)
     found = []
     for i, one in enumerate(hashes):
         bits = (hashes[i + 1 :] != one).sum(1)
@@ -61,6 +66,26 @@ def count_categories(images: Sequence[LabelledImage], categories: Sequence[str])
     total = max(sum(boxes[name] for name in categories), 1)
     rows = [(name, boxes[name], photos[name], boxes[name] / total) for name in categories]
     return sorted(rows, key=lambda row: row[1])
+
+
+def odd_boxes(images: Sequence[LabelledImage]) -> list[tuple[str, str, float, float, float, str]]:
+    """Return boxes that can hardly be of an item, with photo, label, width, height, share of the photo and what is odd.
+
+    Those that cover nearly all of it, the largest first, then tiny and thin ones, the smallest first.
+    """
+    large, small = [], []
+    for image in images:
+        for box, label in zip(image.boxes, image.labels, strict=True):
+            width, height = float(box[2] - box[0]), float(box[3] - box[1])
+            share = width * height / (image.width * image.height)
+            row = (image.name, label, width, height, round(share, 4))
+            if share >= NEARLY_ALL:
+                large.append((*row, "nearly the whole photo"))
+            elif min(width, height) < TINY:
+                small.append((*row, "tiny"))
+            elif max(width, height) > THIN * min(width, height):
+                small.append((*row, "thin"))
+    return sorted(large, key=lambda row: -row[4]) + sorted(small, key=lambda row: row[4])
 
 
 def confusing_pairs(suggestions: Sequence[Suggestion]) -> list[tuple[str, str, int]]:
@@ -109,6 +134,7 @@ def survey(
     return {
         "categories": (("category", "boxes", "photos", "share"), list(count_categories(images, labelled))),
         "confused": (("labelled", "likely", "boxes"), list(confusing_pairs(suggestions))),
+        "odd_boxes": (("photo", "label", "width", "height", "share", "odd"), list(odd_boxes(images))),
         "photos": (("photo", "label_quality"), [(name, quality) for quality, name in worst]),
         "duplicates": (
             ("photo", "part", "other", "other_part", "bits"),
@@ -127,8 +153,10 @@ def _by_class(found: Detections, names: Sequence[str]) -> Any:
 
 
 def _hash(path: Path) -> Any:
+    """Return a photo's (64,) bits, None for one that can't be read."""
     try:
         from imagehash import phash
     except ImportError as exc:
         raise MissingExtra("ImageHash", "train") from exc
-    return phash(Pillow.fromarray(read_image(path))).hash.ravel()
+    pixels = try_image(path)
+    return None if pixels is None else phash(Pillow.fromarray(pixels)).hash.ravel()

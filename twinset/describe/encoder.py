@@ -89,9 +89,12 @@ class Encoder:
         return Described(embedding, self.labels.colours(embedding, measured), self.labels.tell(embedding))
 
 
-def load_encoder(folder: Path, threads: int | None = None, labels: "Labels | None" = None) -> Encoder:
-    """Return the encoder in a folder of weights. Raises ModelError."""
-    return Encoder(open_session(folder / "encoder.onnx", threads), load_config(folder / "encoder.json"), labels)
+def load_encoder(
+    folder: Path, threads: int | None = None, labels: "Labels | None" = None, runtime: str | None = None
+) -> Encoder:
+    """Return the encoder in a folder of weights, on the runtime that `open_session` chooses. Raises ModelError."""
+    session = open_session(folder / "encoder.onnx", threads, runtime=runtime)
+    return Encoder(session, load_config(folder / "encoder.json"), labels)
 
 
 def cut_items(image: Image, boxes: NDArray[np.float32]) -> list[Image]:

@@ -134,14 +134,14 @@ def load_tower_config(file: Path) -> TowerConfig:
         raise ModelError(f"{file}: expected a tower's settings (docs/models.md), found: {exc}") from exc
 
 
-def load_tower(path: Path, threads: int | None = None) -> Tower:
+def load_tower(path: Path, threads: int | None = None, runtime: str | None = None) -> Tower:
     """Return the tower in a folder, encoder.onnx and encoder.json, or in an ONNX file with a JSON file beside it.
 
-    It is tried on a grey picture. Raises ModelError.
+    On the runtime that `open_session` chooses. It is tried on a grey picture. Raises ModelError.
     """
     file = path / "encoder.onnx" if path.is_dir() else path
     config = load_tower_config(file.with_suffix(".json"))
-    tower = Tower(open_session(file, threads, output=config.output), config, str(file))
+    tower = Tower(open_session(file, threads, runtime=runtime, output=config.output), config, str(file))
     tower.embed([np.full((8, 8, 3), 127, np.uint8)])
     return tower
 

@@ -22,11 +22,11 @@ from twinset.types import Image
 @dataclass(frozen=True, slots=True)
 class AugmentSettings:
     mosaic: float = 0.2  # share of views made of four samples
-    zoom_in: float = 0.35  # share that looks at one item, up to `max_zoom`
-    max_zoom: float = 3.0
     close_up: float = 0.2  # share of the other views of street photos that is one item cut out
     margin: tuple[float, float] = (0.05, 0.5)  # around it, of the box's sides
-    zoom_out: float = 0.1  # share of the rest of them, down to `min_zoom`
+    zoom_in: float = 0.35  # share of the rest of them that looks at one item, up to `max_zoom`
+    max_zoom: float = 3.0
+    zoom_out: float = 0.1  # share of what is left of them then, down to `min_zoom`
     min_zoom: float = 0.3
     scale: tuple[float, float] = (0.65, 1.35)  # of the size the photo is served at
     aspect: float = 0.1  # largest stretch of one side against the other

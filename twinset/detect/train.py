@@ -162,7 +162,6 @@ def train_detector(
             if share >= 1.0:
                 break
         state.update(epoch=epoch + 1, seconds=state["seconds"] + time.monotonic() - began)
-        save_checkpoint(out / CHECKPOINT, net, average, optimizer, state)
         line = {
             "epoch": epoch + 1,
             "share": round(share, 4),
@@ -172,6 +171,7 @@ def train_detector(
         line["images_per_s"] = round(len(chosen) / (time.monotonic() - began), 1)
         if evaluate:
             line.update(evaluate(torch_detector(average, config)))
+        save_checkpoint(out / CHECKPOINT, net, average, optimizer, state)  # then its line: no epoch is without one
         with (out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         log.info("%s", line)
