@@ -1,6 +1,7 @@
 """Learning from clicks: simulated shoppers whose taste is known, what is kept, and what a search makes of it."""
 
 import json
+import sqlite3
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from twinset.bench.shoppers import NOISE, TASTE, clicks_at_5, draw_search, draw_
 from twinset.errors import StoreError
 from twinset.events import Event, EventLog, SearchedItem
 from twinset.indexing import index_feed
-from twinset.learn.bias import propensities
+from twinset.learn.bias import ALONE, LEAST, propensities
 from twinset.learn.learning import fit_ranker, learn, measure, quality_json
 from twinset.learn.rerank import judge
 from twinset.learn.shown import read_shown, shown_of
@@ -48,6 +49,15 @@ def test_places_are_looked_at_as_likely_as_shoppers_do(lists):
     looked = propensities(lists)
     assert looked[0] == 1 and (np.diff(looked[:5]) < 0).all()
     assert np.allclose(looked[:6], 1 / (1 + np.arange(6)), atol=0.08)
+
+
+def test_places_that_no_list_of_the_lessons_reaches_keep_the_first_guess():
+    hits = {"short": 4, "long": 24}
+    shown = shown_of([(name, np.zeros((n, 5)), np.arange(n) == 0) for name, n in hits.items()])
+    looked = propensities(shown.part(np.array([True, False])))
+    assert looked.shape == (24,) and looked.max() == 1 and (looked >= LEAST).all()
+    guess = 1 / (1 + np.arange(4, ALONE))
+    assert np.allclose(looked[4:ALONE] / looked[4], guess / guess[0])
 
 
 def test_an_order_no_better_than_the_one_shown_does_not_hold(lists):
@@ -125,6 +135,21 @@ def test_the_log_gives_back_what_was_shown_and_clicked(tmp_path, lists):
     log.close()
 
 
+def test_a_log_of_an_earlier_version_is_gone_on_with(tmp_path):
+    with sqlite3.connect(tmp_path / "events.sqlite") as database:
+        database.execute(
+            "CREATE TABLE searches(id INTEGER PRIMARY KEY, at REAL, shop TEXT, search_id TEXT, item_no INTEGER, "
+            "kind TEXT, category TEXT, colour TEXT, best_score REAL, hits TEXT)"
+        )
+        database.execute("INSERT INTO searches(shop, kind) VALUES ('default', 'photo')")
+    database.close()
+    log = EventLog(tmp_path / "events.sqlite")
+    log.add_searches([SearchedItem("default", "s", 0, "photo", "top", "red", 0.8, "a", missed=True, narrowed=False)])
+    rows = log.read("SELECT missed, narrowed FROM searches ORDER BY id")
+    assert [tuple(row) for row in rows] == [(None, None), (1, 0)]
+    log.close()
+
+
 def test_a_list_whose_ids_can_not_be_told_apart_is_left_out(tmp_path):
     log = EventLog(tmp_path / "events.sqlite")
     facts = json.dumps([[0.0] * 5] * 2)
@@ -152,6 +177,16 @@ def test_twinset_learn_keeps_what_is_better_and_forgets_when_told(run, shop, lis
     assert run(*command, "--forget").json["in_use"] is None
     printed = run("learn", "--store", shop / "store").stdout
     assert "kept: better on lists held out" in printed and "position-based model" in printed
+
+
+def test_learning_reads_the_log_of_the_folder_the_service_writes_to(run, shop, lists, monkeypatch):
+    log = EventLog(shop / "state" / "events.sqlite")
+    fill(log, lists.part(np.arange(len(lists)) < 50))
+    log.close()
+    command = ("learn", "--store", shop / "store", "--dry-run", "--json")
+    assert run(*command, "--state", shop / "state").json["lists"] == 50
+    monkeypatch.setenv("TWINSET_STATE", str(shop / "state"))
+    assert run(*command).json["lists"] == 50
 
 
 def test_learning_without_a_log_says_where_it_was_looked_for(run, shop):

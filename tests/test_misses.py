@@ -73,6 +73,16 @@ def test_a_later_page_can_not_tell_whether_anything_is_close() -> None:
     assert replace(ITEM, hits=(hit,), close_from=0.7, offset=24).close_enough is None
 
 
+def test_a_crop_that_goes_while_they_are_listed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crops = MissCrops(tmp_path, 5)
+    for category in ("dress", "skirt"):
+        crops.keep("default", PHOTO, [replace(ITEM, category=category)], 0.5)
+    first, *rest = crops._files("default")
+    monkeypatch.setattr(crops, "_files", lambda shop: [first, tmp_path / rest[0].name])
+
+    assert [crop["category"] for crop in crops.newest("default", 0, 10)] == ["skirt"]
+
+
 def test_shops_see_their_own(tmp_path: Path) -> None:
     crops = MissCrops(tmp_path, 5)
     crops.keep("one", PHOTO, [ITEM], 0.5)

@@ -1,7 +1,10 @@
 """Keys, roles, shops, rates, origins, and what is written down of them: over HTTP, as strangers meet them."""
 
+import hashlib
+import hmac
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -11,11 +14,13 @@ from fakes import FakeModels, make_feed
 from fastapi import FastAPI
 from test_contract_http import STREET_PNG, is_problem
 
-from twinset.errors import NotFound, UsageError
+from twinset.errors import NotFound, StoreError, UsageError
 from twinset.indexing import index_feed
 from twinset.server.app import ServerSettings, create_app
+from twinset.server.engine import Engine
 from twinset.server.keys import KeyFile
 from twinset.server.limits import RateLimiter
+from twinset.server.links import ImageLinks
 from twinset.shop import Shop
 from twinset.store import open_store
 
@@ -188,6 +193,28 @@ def test_pictures_open_by_the_links_in_answers_and_by_no_other(service):
     other = {"shop": "blue", "signature": signature}
     assert service.client.get("/v1/products/only-blue/image", params=other).status_code == 401
     assert service.client.get("/v1/products/only-blue/image", params={"shop": "blue"}).status_code == 401
+
+
+def test_links_are_never_signed_with_a_secret_that_is_not_whole(tmp_path):
+    (tmp_path / "secret").touch()  # as a process leaves it that was killed, or is about to fill it
+    links = [ImageLinks(tmp_path) for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        (path,) = set(threads.map(lambda each: each.path("p000", "red", signed=True), links))
+    empty = hmac.new(b"", b"3:redp000", hashlib.sha256).hexdigest()[:32]
+    assert not links[0].holds("p000", "red", empty)
+    assert links[1].holds("p000", "red", path.rpartition("=")[2])
+    assert len((tmp_path / "secret").read_bytes()) == 32 and (tmp_path / "secret").stat().st_mode & 0o077 == 0
+    (tmp_path / "secret").write_bytes(b"half")
+    for ask in (ImageLinks(tmp_path).check, lambda: ImageLinks(tmp_path).holds("p000", "red", empty)):
+        with pytest.raises(StoreError, match=r"expected the 32 bytes .* found: 4 bytes"):
+            ask()
+
+
+def test_a_service_with_a_damaged_secret_does_not_start(two_shops, tmp_path):
+    (tmp_path / "secret").write_bytes(b"half")
+    engine = Engine(ServerSettings(state=str(tmp_path)))
+    engine.load(lambda: Shop(FakeModels(), open_store(two_shops)))
+    assert engine.loaded is None and "secret" in str(engine.problem)
 
 
 def test_a_public_shop_is_searched_without_a_key(two_shops, tmp_path):

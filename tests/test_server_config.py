@@ -93,18 +93,40 @@ def test_config_show_on_the_command_line(run):
     assert bad.code == 2 and is_one_error_line(bad.stderr)
 
 
-def test_several_processes_serve_one_port_and_count_together(store, tmp_path):
-    """The fake model goes into every process by sitecustomize, which Python imports as it starts."""
-    (tmp_path / "sitecustomize.py").write_text(
+def test_an_empty_variable_names_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shown(environment={"TWINSET_CONFIG": "", "TWINSET_QUEUE": ""})["queue"] == (64, "default")
+    with pytest.raises(DataError, match=r"none\.toml"):
+        shown(environment={"TWINSET_CONFIG": "none.toml"})
+
+
+def serving(store: str, folder: Path, *settings: str, **more) -> subprocess.Popen:
+    """Start `twinset serve` in two processes; the fake model goes into each by sitecustomize, which Python imports."""
+    (folder / "sitecustomize.py").write_text(
         "import twinset.models\nfrom fakes import FakeModels\n"
         "twinset.models.load_models = lambda *args, **given: FakeModels()\n",
         encoding="utf-8",
     )
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent}:{Path(__file__).parent.parent}"}
+    environment = os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parent}:{Path(__file__).parent.parent}"}
     command = [sys.executable, "-c", "from twinset.cli import main; main()", "serve", "--store", store, "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--set", "processes=2"], stdout=subprocess.PIPE, text=True, env=environment
-    ) as ran:
+    command += [part for setting in ("processes=2", *settings) for part in ("--set", setting)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, **more)
+
+
+def test_several_processes_end_where_one_can_not_load_what_it_serves(store, tmp_path):
+    (tmp_path / "keys.json").write_text("damaged", encoding="utf-8")
+    with serving(store, tmp_path, f"state={tmp_path}", stderr=subprocess.PIPE) as ran:
+        try:
+            printed, told = ran.communicate(timeout=120)
+        finally:
+            ran.kill()
+    assert (ran.returncode, printed) == (1, "")
+    (line,) = [line for line in told.splitlines() if line.startswith("Error: ")]
+    assert "keys.json: expected API keys" in line and "Traceback" not in told
+
+
+def test_several_processes_serve_one_port_and_count_together(store, tmp_path):
+    with serving(store, tmp_path) as ran:
         try:
             url = ran.stdout.readline().rpartition(" ")[2].strip()
             for _ in range(6):

@@ -22,6 +22,10 @@ def picture(category: str = "top", variant: int = 0) -> str:
     return "data:image/png;base64," + base64.b64encode(png(draw_product(category, variant))).decode()
 
 
+JSON = {"Content-Type": "application/json"}
+ROOMY = b"[{}" + b" " * 1_000_000 + b"]"  # more than a photo of the service below with its form
+
+
 def row(product_id: str, category: str = "top", variant: int = 0, **more) -> dict:
     return {"product_id": product_id, "image": picture(category, variant), "title": "A thing", **more}
 
@@ -199,7 +203,8 @@ def test_lists_come_page_by_page(client):
 
 def test_an_answer_that_has_not_changed_is_304(client):
     client.put("/v1/products/a1", json=row("a1"))
-    for path in ("/v1/products/a1", "/v1/products/a1/image", "/v1/products", "/v1/shops", "/v1/models"):
+    paths = ("/v1/products/a1", "/v1/products/a1/image", "/v1/products", "/v1/shops", "/v1/models")
+    for path in (*paths, "/v1/reports/misses/crops"):
         tag = client.get(path).headers["etag"]
         again = client.get(path, headers={"If-None-Match": f'"other", {tag}'})
         assert (again.status_code, again.content) == (304, b""), path
@@ -260,6 +265,13 @@ def test_a_job_that_was_cut_short_goes_on_at_the_next_start(store_folder):
         assert wait_for_job(client, job.id)["indexed"] == 5
 
 
+def test_the_largest_request_that_is_allowed_has_room(client, monkeypatch):
+    monkeypatch.setattr("twinset.server.engine.UPLOAD_BYTES", 1000)
+    assert client.post("/v1/products/bulk", content=ROOMY, headers=JSON).status_code == 202
+    photo = base64.b64encode(png(draw_product("top")) + bytes(90_000)).decode()
+    assert client.post("/v1/search", json={"photo": photo}).status_code == 200
+
+
 def test_writers_take_turns(client):
     failures = []
 
@@ -316,6 +328,17 @@ def test_ids_of_jobs_rise_within_a_second_and_those_of_whole_seconds_are_read(tm
     old = tmp_path / "20260101120000-ffffffffffff.json"
     old.write_text((tmp_path / f"{ids[0]}.json").read_text().replace(ids[0], old.stem))
     assert [job.id for job in jobs.all(None)] == [*reversed(ids), old.stem]
+
+
+def test_a_row_that_is_nested_as_deeply_as_can_be_read_fails_alone(client):
+    good, jobs = json.dumps(row("good")), []
+    for depth in range(960, 1000):
+        deep = f'{{"product_id": "deep", "image": "https://a.example/a.jpg", "tags": {"[" * depth + "]" * depth}}}'
+        answer = client.post("/v1/products/bulk", content=f"[{deep}, {good}]", headers=JSON)
+        assert answer.status_code == 202 or is_problem(answer, 422, "body"), (depth, answer.text)
+        jobs += [answer.json()["id"]] if answer.status_code == 202 else []
+    for job in (wait_for_job(client, job_id) for job_id in jobs):
+        assert (job["state"], job["done"], job["failed_rows"], job["failed"][0]["product_id"]) == ("done", 2, 1, "deep")
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def test_a_model_is_rolled_out_over_http(service):
     client = Client(http=service.client)
     assert client.wait(client.reindex("new"), poll_s=0.02).state == "done"
     assert client.wait(client.switch(), poll_s=0.02).state == "done" and service.model() == NEW
+    assert is_problem(service.client.post("/v1/rollout/switch", json={}), 422, "generation")  # the newest is in use
     assert client.wait(client.switch_back(), poll_s=0.02).state == "done" and service.model() == OLD
     assert client.wait(client.switch(2, yes=True), poll_s=0.02).state == "done" and service.model() == NEW
     with pytest.raises(Problem, match="not in use"):
@@ -186,6 +187,15 @@ def test_a_model_that_can_not_be_loaded_here_is_told_and_the_old_one_goes_on(ser
 )
 def test_what_can_not_be_rolled_out_is_said(service, what, body, field):
     assert is_problem(service.client.post(f"/v1/rollout/{what}", json=body), 422, field)
+
+
+def test_a_key_of_one_shop_is_not_told_how_much_the_others_hold(service):
+    service.build()
+    keys = KeyFile(service.state / "keys.json")
+    for shop, told in (("default", set()), ("*", {"products", "done", "failed"})):
+        headers = {"Authorization": f"Bearer {keys.add(shop, 'search')[1]}"}
+        _, new = service.client.get("/v1/models", headers=headers).json()["generations"]
+        assert new["model"] == NEW and {"products", "done", "failed"} & set(new) == told
 
 
 def test_models_are_rolled_out_by_admins_of_all_shops(service):

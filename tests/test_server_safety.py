@@ -86,12 +86,39 @@ def test_too_much_is_refused_before_it_is_decoded(client):
     connection.close()
 
 
+def test_too_much_of_what_is_no_photo_is_said_of_the_body(client):
+    for answer in (
+        client.post("/v1/search", json={"photo": "A" * 1_000_000}),
+        client.put("/v1/rules", content=bytes(300_000)),
+        client.post("/v1/events", content=bytes(300_000)),
+        client.post("/v1/rollout/switch", content=bytes(20_000)),
+    ):
+        assert is_problem(answer, 413, "body") and "image" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        pytest.param("POST", "/v1/search", '{"k": %s}', id="field"),
+        pytest.param("POST", "/v1/rules/preview", '{"photo": "", "rules": {"a": %s}}', id="rules-of-a-preview"),
+        pytest.param("PUT", "/v1/products/a1", '{"image": "data:image/png;base64,AAAA", "tags": %s}', id="tags"),
+    ],
+)
+def test_values_nested_as_deeply_as_can_be_read_are_no_error_of_the_service(client, method, path, body):
+    """At one of these depths JSON is read and can't be written: that takes a call more."""
+    for depth in range(930, 1000):
+        content = body % ("[" * depth + "]" * depth)
+        answer = client.request(method, path, content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (415, 422), (depth, answer.text)
+
+
 def test_answers_tell_browsers_what_a_page_may_do(client):
     for path in ("/", "/v1/models", "/v1/nothing"):
         headers = client.get(path).headers
         assert "script-src 'self'" in headers["content-security-policy"]
         assert "object-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+    assert client.get("/redoc").status_code == 404  # a page of scripts from elsewhere
 
 
 def test_pages_of_named_origins_may_read_answers_and_no_other(client):

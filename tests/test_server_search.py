@@ -67,6 +67,21 @@ def test_later_pages_are_no_searches_and_say_nothing_of_what_the_shop_carries(cl
     assert pages > 1 and (counted("searches", "searches"), counted("misses", "misses")) == before
 
 
+def test_searches_that_leave_products_out_themselves_are_no_misses(client):
+    def missed(**asked) -> int:
+        groups = client.get("/v1/reports/misses", params={"days": 1, **asked}).json()["groups"]
+        return sum(group["misses"] for group in groups)
+
+    before = missed(), missed(below=1)
+    for fields in ({"where": ["price<0"]}, {"min_score": 0.999}, {"words": "but striped"}):
+        assert search(client, **fields).status_code == 200
+    for words in ("zebra", "top"):
+        assert client.get("/v1/search/words", params={"words": words}).status_code == 200
+    assert (missed(), missed(below=1)) == before
+    assert search(client).status_code == 200
+    assert missed(below=1) == before[1] + 3
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS events(
 CREATE INDEX IF NOT EXISTS events_by_shop ON events(shop, at);
 CREATE TABLE IF NOT EXISTS searches(
   id INTEGER PRIMARY KEY, at REAL NOT NULL, shop TEXT NOT NULL, search_id TEXT NOT NULL, item_no INTEGER NOT NULL,
-  kind TEXT NOT NULL, category TEXT, colour TEXT, best_score REAL, hits TEXT NOT NULL, features TEXT, missed INTEGER);
+  kind TEXT NOT NULL, category TEXT, colour TEXT, best_score REAL, hits TEXT NOT NULL, features TEXT, missed INTEGER,
+  narrowed INTEGER);
 CREATE INDEX IF NOT EXISTS searches_by_shop ON searches(shop, at);
 """
 _APPEND_ONLY = """
@@ -54,13 +55,14 @@ class SearchedItem:
     shop: str
     search_id: str
     item_no: int
-    kind: str  # photo, crop, whole, or page for a later one
+    kind: str  # photo, crop, whole, words, or page for a later one
     category: str | None
     colour: str | None
     best_score: float | None  # None: no hit at all
     hits: str  # product ids in their order, joined by newlines
     features: str | None = None  # JSON list of each hit's ranking.FEATURES
     missed: bool | None = None  # the shop carries nothing like it; None: not known
+    narrowed: bool | None = None  # filters, words or a least score left products out; None: not known
 
 
 _SEARCHED = tuple(field.name for field in fields(SearchedItem))  # in the order of the table's columns
@@ -121,7 +123,7 @@ class EventLog:
             return
         self._insert(
             "INSERT INTO searches(at, shop, search_id, item_no, kind, category, colour, best_score, hits, "
-            "features, missed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "features, missed, narrowed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(at, *(getattr(item, name) for name in _SEARCHED)) for at, item in pending],
         )
 
@@ -181,6 +183,6 @@ class EventLog:
 def _add_missing(connection: sqlite3.Connection) -> None:
     """Give a file that an earlier version made the columns it lacks."""
     there = {row["name"] for row in connection.execute("PRAGMA table_info(searches)")}
-    for column, kind in (("features", "TEXT"), ("missed", "INTEGER")):
+    for column, kind in (("features", "TEXT"), ("missed", "INTEGER"), ("narrowed", "INTEGER")):
         if column not in there:
             connection.execute(f"ALTER TABLE searches ADD COLUMN {column} {kind}")

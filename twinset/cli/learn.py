@@ -4,24 +4,31 @@ from pathlib import Path
 
 import click
 
-from twinset.cli.base import json_option, options, print_json, store_option
+from twinset.cli.base import json_option, options, print_json, state_option, store_option
 from twinset.errors import DataError
 
 
 @click.command()
-@options(store_option)
+@options(store_option, state_option)
 @click.option("--shop", "shop_name", default="default", show_default=True, help="Whose shoppers to learn from.")
 @click.option("--days", type=click.FloatRange(0.01), default=90, show_default=True, help="How far to look back.")
 @click.option(
     "--events",
     type=click.Path(path_type=Path),
-    help="The service's event log. [default: service/events.sqlite in the store's folder]",
+    help="The service's event log. [default: events.sqlite in --state]",
 )
 @click.option("--dry-run", is_flag=True, help="Change nothing.")
 @click.option("--forget", is_flag=True, help="Go back to the order without what was learned.")
 @json_option
 def learn(
-    store: str, shop_name: str, days: float, events: Path | None, dry_run: bool, forget: bool, as_json: bool
+    store: str,
+    state: str,
+    shop_name: str,
+    days: float,
+    events: Path | None,
+    dry_run: bool,
+    forget: bool,
+    as_json: bool,
 ) -> None:
     """Print what shoppers made of the hits they were shown, and keep the order their clicks teach.
 
@@ -38,9 +45,9 @@ def learn(
     opened = open_store(store)
     if forget and not dry_run:
         save_ranker(opened, None, shop_name)
-    file = events or state_folder(ServerSettings(), opened.uri) / FILE
+    file = events or state_folder(ServerSettings(state=state), opened.uri) / FILE
     if not file.is_file():
-        raise DataError(f"{file}: expected the service's event log, found none; give --events FILE")
+        raise DataError(f"{file}: expected the service's event log, found none; give --state FOLDER or --events FILE")
     answer = learned_json(learn(EventLog(file), opened, shop_name, days, dry_run or forget), opened)
     if as_json:
         print_json(answer)

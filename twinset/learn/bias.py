@@ -18,24 +18,27 @@ ALONE = 10  # places with an estimate of their own; those behind share one by fi
 
 
 def propensities(shown: Shown) -> NDArray[np.float64]:
-    """Return (K,) how likely each place is looked at, the likeliest 1. Lists without clicks count too."""
-    places = np.broadcast_to(np.arange(shown.there.shape[1]), shown.there.shape)[shown.there]
+    """Return (K,) how likely each place is looked at, the likeliest 1. Lists without clicks count too.
+
+    Places that no list reaches keep the first guess, the less likely the later.
+    """
+    every = np.arange(shown.there.shape[1])
+    buckets = np.where(every < ALONE, every, ALONE + (every - ALONE) // 5)
+    bucket = np.broadcast_to(buckets, shown.there.shape)[shown.there]
     clicked = shown.clicked[shown.there].astype(np.float64)
-    bucket = np.where(places < ALONE, places, ALONE + (places - ALONE) // 5)
-    facts = np.column_stack([_standard(shown.features[shown.there]), np.ones(len(places))])
-    looked = 1.0 / (1.0 + np.arange(bucket.max(initial=0) + 1))
+    facts = np.column_stack([_standard(shown.features[shown.there]), np.ones(len(bucket))])
+    looked = 1.0 / (1.0 + np.arange(buckets.max() + 1))
     weights = np.zeros(facts.shape[1])
-    counts = np.maximum(np.bincount(bucket, minlength=len(looked)), 1)
+    counts = np.bincount(bucket, minlength=len(looked))
     for _ in range(ROUNDS):
         wanted = _sigmoid(facts @ weights)
         missed = np.maximum(1 - looked[bucket] * wanted, 1e-9)
         was_looked = np.where(clicked > 0, 1.0, looked[bucket] * (1 - wanted) / missed)
         was_wanted = np.where(clicked > 0, 1.0, wanted * (1 - looked[bucket]) / missed)
-        looked = np.bincount(bucket, was_looked, minlength=len(looked)) / counts
+        looked = np.where(counts, np.bincount(bucket, was_looked, len(looked)) / np.maximum(counts, 1), looked)
         for _ in range(NEWTON_STEPS):
             weights = _newton_step(facts, was_wanted, weights)
-    every = np.arange(shown.there.shape[1])
-    found = looked[np.where(every < ALONE, every, ALONE + (every - ALONE) // 5)]
+    found = looked[buckets]
     shares: NDArray[np.float64] = np.maximum(found / max(found.max(initial=0), 1e-9), LEAST)
     return shares
 

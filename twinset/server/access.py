@@ -35,10 +35,6 @@ class Caller:
             )
         return self.shop
 
-    def where(self, conditions: list[str]) -> list[str]:
-        """Return search conditions with the caller's shop among them."""
-        return conditions if self.shop is None else [*conditions, f"shop={self.shop}"]
-
 
 def admit(request: Request, role: str) -> Caller:
     """Return who asks, if they may. 401, 403, 429, and 503 until the keys can be read."""

@@ -65,6 +65,7 @@ def create_app(
         version=__version__,
         summary="Show a photo, get the shop's most similar products, item by item.",
         lifespan=lifespan,
+        redoc_url=None,  # a page of scripts from elsewhere
     )
     add_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=GZIP_LEVEL)

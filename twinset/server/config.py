@@ -94,8 +94,8 @@ def resolve(flags: Mapping[str, object], environment: Mapping[str, str], file: P
     unknown = sorted(set(flags) - set(HELP))
     if unknown:
         raise _unknown("flag", unknown[0])
-    path = file or Path(environment.get(f"{PREFIX}CONFIG") or FILE)
-    named = file is not None or f"{PREFIX}CONFIG" in environment
+    named = file or environment.get(f"{PREFIX}CONFIG")
+    path = Path(named or FILE)
     in_file = _read(path) if named or path.is_file() else {}
     return [_setting(name, flags, environment, in_file, path) for name in HELP]
 

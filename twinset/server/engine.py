@@ -30,12 +30,13 @@ from twinset.server.misses import MissCrops
 from twinset.server.photos import PhotoShelf
 from twinset.server.problems import Busy, Loading
 from twinset.server.settings import ServerSettings, state_folder
+from twinset.server.uploads import form_bytes
 from twinset.shop import Shop
 from twinset.stages import stage
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-UPLOAD_BYTES = 256 * 1024 * 1024  # of all bodies being read or worked on; more get 503
+UPLOAD_BYTES = 256 * 1024 * 1024  # of all bodies being read or worked on, or the largest allowed; more get 503
 FETCHES = 8  # photos fetched at once from elsewhere; more get 503
 TIDY_S = 15.0
 SAME_SCORE = 0.999  # what fp32 leaves of 1
@@ -55,6 +56,7 @@ class Loaded:
         self.links = ImageLinks(folder)
         self.jobs = Jobs(folder / JOBS_FOLDER, self.follower, settings.allow_private, settings.models)
         self.keys.all()  # keys that can't be read stop the start rather than every request
+        self.links.check()  # as does a secret
 
     @property
     def shop(self) -> Shop:
@@ -149,12 +151,13 @@ class Engine:
     def upload(self) -> Iterator[Callable[[int], None]]:
         """Yield a function to be told of bytes that come; they count until the block ends. It raises Busy."""
         mine = 0
+        most = max(UPLOAD_BYTES, form_bytes(self.settings.max_bytes), self.settings.job_bytes)
 
         def count(size: int) -> None:
             nonlocal mine
             mine += size
             self._uploading += size
-            if self._uploading > max(UPLOAD_BYTES, self.settings.max_bytes):
+            if self._uploading > most:
                 raise self.busy()
 
         try:

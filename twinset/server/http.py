@@ -50,10 +50,9 @@ def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None =
     return Response(body, status, headers, "application/json")
 
 
-def tagged(request: Request, value: object, max_age_s: int = 0) -> Response:
+def tagged(request: Request, value: object) -> Response:
     """Return a value's JSON with an ETag, or 304 where the client has it already."""
-    body = json_bytes(value)
-    return tagged_bytes(request, body, "application/json", "no-cache" if not max_age_s else f"max-age={max_age_s}")
+    return tagged_bytes(request, json_bytes(value), "application/json", "no-cache")
 
 
 def tagged_bytes(request: Request, body: bytes, media_type: str, cache: str) -> Response:

@@ -23,6 +23,7 @@ from twinset.images import MAX_BYTES, decode_image
 from twinset.indexing import IndexReport, index_rows
 from twinset.pipeline import Progress
 from twinset.server.follower import Follower
+from twinset.server.uploads import quoted
 from twinset.shop import Shop
 from twinset.store import Key
 
@@ -124,12 +125,12 @@ def check_row(row: object, shop: str | None) -> Row:
         raise UsageError(str(row[UNREAD])[:500], field="product")
     product_id = row.get("product_id")
     if not isinstance(product_id, str | int) or isinstance(product_id, bool) or not str(product_id).strip():
-        raise _wrong("product_id", "a text", repr(product_id))
+        raise _wrong("product_id", "a text", quoted(product_id))
     if len(str(product_id)) > MAX_ID or _CONTROL.search(str(product_id)):
         raise _wrong("product_id", f"at most {MAX_ID} characters, none of them a control character", repr(product_id))
     named = row.get("shop") or shop or ""
     if not isinstance(named, str) or len(named) > MAX_ID or _CONTROL.search(named):
-        raise _wrong("shop", "the name of a shop", repr(named))
+        raise _wrong("shop", "the name of a shop", quoted(named))
     named = named.strip() or "default"
     if shop is not None and named != (shop.strip() or "default"):
         raise _wrong("shop", repr(shop), repr(named))
@@ -158,13 +159,16 @@ def _check_images(row: Row) -> None:
     for entry in entries:
         is_url = isinstance(entry, str) and entry.lower().startswith(("http://", "https://")) and "|" not in entry
         if not is_url and not (isinstance(entry, str) and _DATA_URI.match(entry)):
-            raise _wrong("image", "an http(s) URL or data:image/...;base64,...", repr(entry)[:80])
+            raise _wrong("image", "an http(s) URL or data:image/...;base64,...", quoted(entry))
         if len(str(entry)) > (MAX_TEXT if is_url else MAX_BYTES * 4 // 3 + 100):
             raise _wrong("image", "a URL of at most 8 KB, an image of at most 20 MB", f"{len(str(entry)):,} characters")
 
 
 def _check_text(name: object, value: object) -> None:
-    text = name if name in ("image", "images") else json.dumps([name, value], ensure_ascii=False)
+    try:
+        text = name if name in ("image", "images") else json.dumps([name, value], ensure_ascii=False)
+    except RecursionError as exc:
+        raise _wrong(str(name)[:80], "a text or a number", str(exc)) from exc
     if len(str(text)) > MAX_TEXT:
         raise _wrong(str(name)[:80], f"at most {MAX_TEXT:,} characters", f"{len(str(text)):,}")
     try:
@@ -224,7 +228,8 @@ def split_deletes(rows: Sequence[tuple[int, Row]]) -> tuple[list[tuple[int, Row]
 
 
 def is_delete(row: Mapping[str, Any]) -> bool:
-    return str(row.get("delete", "")).lower() in ("true", "1", "yes")
+    said = row.get("delete")
+    return isinstance(said, str | int) and str(said).lower() in ("true", "1", "yes")
 
 
 def failed_json(failed: Sequence[FailedRow], secret: str) -> list[dict[str, Any]]:

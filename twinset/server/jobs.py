@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from twinset.data.feed import FailedRow
-from twinset.errors import NotFound, StoreError, TwinsetError
+from twinset.errors import NotFound, StoreError, TwinsetError, UsageError
 from twinset.server.follower import Follower
-from twinset.server.intake import Intake, Row, check_row, failed_json, is_delete, last_rows, split_deletes
+from twinset.server.intake import UNREAD, Intake, Row, check_row, failed_json, is_delete, last_rows, split_deletes
 from twinset.server.rollout_jobs import KINDS, RolloutWork
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ PART = 64  # rows between which other writers get their turn
 POLL_S = 1.0  # for jobs of other processes
 KEEP = 200  # jobs that are done are forgotten beyond these
 MAX_FAILED = 1000  # rows listed; more are counted
+TOO_DEEP = "product: expected texts and numbers, found values nested too deeply"
 _ID = re.compile(r"[0-9]{14}([0-9]{6})?-[0-9a-f]{12}")  # ids were of whole seconds once
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,7 @@ class Jobs:
         """Queue rows to be stored or deleted. They are on disk when this returns."""
         job = self._new("products", shop, len(rows))
         self.folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        _write(self._rows_file(job.id), lines)
+        _write(self._rows_file(job.id), "".join(f"{_line(row)}\n" for row in rows))
         return self._queue(job, ROWS)
 
     def add_rollout(self, kind: str, options: dict[str, Any]) -> Job:
@@ -202,7 +202,7 @@ class Jobs:
     def _do(self, job: Job, metrics: "Metrics") -> None:
         """Do a job from where it is."""
         with open(self._rows_file(job.id), encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
+            rows = [_row(line) for line in file]
         job = replace(job, state="running")
         self._save(job)
         while job.done < len(rows):
@@ -221,8 +221,7 @@ class Jobs:
             try:
                 good.append((line, self._checked(row, job.shop)))
             except TwinsetError as exc:
-                named = str(row.get("product_id", ""))[:80] if isinstance(row, dict) else ""
-                failed.append(FailedRow(line, named, str(exc)))
+                failed.append(FailedRow(line, _named(row), str(exc)))
         rows, gone = split_deletes(last_rows(good))
         report = self.intake.upsert(rows) if rows else None
         deleted = self.intake.delete(gone) if gone else 0
@@ -245,7 +244,10 @@ class Jobs:
     def _checked(self, row: object, shop: str | None) -> Row:
         if isinstance(row, dict) and is_delete(row):
             return check_row({**row, "image": "https://not.needed"}, shop)
-        return self.intake.keep_pictures(check_row(row, shop))
+        try:
+            return self.intake.keep_pictures(check_row(row, shop))
+        except RecursionError as exc:
+            raise UsageError(TOO_DEEP) from exc
 
     def _forget(self) -> None:
         """Remove the oldest jobs that are over."""
@@ -260,6 +262,27 @@ class Jobs:
 
     def _rows_file(self, job_id: str) -> Path:
         return self.folder / f"{job_id}.rows"
+
+
+def _line(row: object) -> str:
+    """Return a row's JSON, of one that is nested too deeply why it can't be stored."""
+    try:
+        return json.dumps(row)
+    except RecursionError:
+        return json.dumps({"product_id": _named(row), UNREAD: TOO_DEEP})
+
+
+def _row(line: str) -> object:
+    try:
+        return json.loads(line)
+    except RecursionError:
+        return {UNREAD: TOO_DEEP}
+
+
+def _named(row: object) -> str:
+    """Return the id that a row names, "" for none."""
+    product_id = row.get("product_id") if isinstance(row, dict) else None
+    return str(product_id)[:80] if isinstance(product_id, str | int) else ""
 
 
 def _lock(file: Path) -> IO[str] | None:

@@ -159,10 +159,16 @@ def _read(file: Path) -> dict[str, Key]:
 
 
 def _write(file: Path, keys: dict[str, Key]) -> None:
+    text = json.dumps({"format": FORMAT, "keys": [asdict(key) for key in keys.values()]}, indent=2)
+    write_private(file, text.encode())
+
+
+def write_private(file: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all; on disk when this returns. One at a time."""
     part = file.with_suffix(".part")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(handle, "w", encoding="utf-8") as out:
-        json.dump({"format": FORMAT, "keys": [asdict(key) for key in keys.values()]}, out, indent=2)
+    with open(handle, "wb") as out:
+        out.write(data)
         out.flush()
         os.fsync(out.fileno())
     os.replace(part, file)

@@ -56,7 +56,10 @@ class MissCrops:
         for file in self._files(shop)[:count]:
             facts = _NAME.fullmatch(file.stem)
             if facts and int(facts["ms"]) / 1000 >= since:
-                picture = base64.b64encode(file.read_bytes()).decode()
+                try:
+                    picture = base64.b64encode(file.read_bytes()).decode()
+                except FileNotFoundError:  # a search that came meanwhile put a newer one in its place
+                    continue
                 words = {name: facts[name] or None for name in ("category", "colour")}
                 found.append({**words, "at": int(facts["ms"]) / 1000, "jpeg": picture})
         return found

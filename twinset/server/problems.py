@@ -37,7 +37,7 @@ STATUS: tuple[tuple[type[TwinsetError], int], ...] = (
     (DataError, 422),
 )
 _EXPECTED_FOUND = re.compile(r"expected (?P<expected>.+?)[,;] found:? (?P<found>.+?)(?:; |$)")
-_NAMED = re.compile(r"(image_id|job|event|key)\b")
+_NAMED = re.compile(r"(image_id|job|event|key|body)\b")
 RETRY_AFTER_S = 1
 MAX_DETAIL, MAX_QUOTED = 1000, 400  # characters: a request is quoted, not sent back
 

@@ -13,7 +13,7 @@ from twinset.server.bodies import EVENTS_BODY
 from twinset.server.engine import engine_of
 from twinset.server.http import json_answer, json_bytes
 from twinset.server.schemas import EventsAnswer, problems
-from twinset.server.uploads import read_body, wrong
+from twinset.server.uploads import quoted, read_body, wrong
 
 MAX_EVENTS = 500
 MAX_BODY = 256 * 1024
@@ -67,15 +67,15 @@ def _event(entry: dict[str, Any], no: int, shop: str) -> Event:
         raise wrong(f"events.{no}.{unknown[0]}", "a field of events", "an unknown one")
     kind, product_id = entry.get("type"), _text(entry, no, "product_id")
     if kind not in TYPES:
-        raise wrong(f"events.{no}.type", f"one of {', '.join(TYPES)}", repr(kind))
+        raise wrong(f"events.{no}.type", f"one of {', '.join(TYPES)}", quoted(kind))
     if not product_id:
-        raise wrong(f"events.{no}.product_id", "a text", repr(product_id))
+        raise wrong(f"events.{no}.product_id", "a text", quoted(product_id))
     at = entry.get("at")
     now = time.time()
     if at is not None and (
         isinstance(at, bool) or not isinstance(at, int | float) or not now - OLDEST_S <= at <= now + 60
     ):
-        raise wrong(f"events.{no}.at", "seconds since 1970, of the last 90 days", repr(at))
+        raise wrong(f"events.{no}.at", "seconds since 1970, of the last 90 days", quoted(at))
     return Event(
         type=str(kind),
         product_id=product_id,
@@ -93,7 +93,7 @@ def _text(entry: dict[str, Any], no: int, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > MAX_ID or any("\ud800" <= c <= "\udfff" for c in value):
-        raise wrong(f"events.{no}.{name}", f"a text of at most {MAX_ID} characters", repr(value))
+        raise wrong(f"events.{no}.{name}", f"a text of at most {MAX_ID} characters", quoted(value))
     return value
 
 
@@ -102,5 +102,5 @@ def _number(entry: dict[str, Any], no: int, name: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10_000:
-        raise wrong(f"events.{no}.{name}", "a whole number from 0", repr(value))
+        raise wrong(f"events.{no}.{name}", "a whole number from 0", quoted(value))
     return value

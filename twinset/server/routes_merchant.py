@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 
 from twinset.server.access import admit
 from twinset.server.engine import engine_of
-from twinset.server.http import json_answer, json_bytes
+from twinset.server.http import tagged
 from twinset.server.routes_page import PAGE
 from twinset.server.routes_reports import DAY_S
 from twinset.server.schemas import MissCropsAnswer, problems
@@ -38,4 +38,4 @@ def add_merchant_routes(app: FastAPI) -> None:
         since = time.time() - days * DAY_S
         misses, name = engine.ready().misses, caller.shop_for(shop)
         found = await asyncio.to_thread(misses.newest, name, since, limit)
-        return json_answer(json_bytes({"days": days, "kept": misses.most, "crops": found}))
+        return tagged(request, {"days": days, "kept": misses.most, "crops": found})

@@ -26,7 +26,7 @@ from twinset.server.schemas import (
     problems,
 )
 from twinset.server.shown import product_answer
-from twinset.server.uploads import read_body, wrong
+from twinset.server.uploads import quoted, read_body, wrong
 from twinset.server.writing import writing
 from twinset.store import Key
 
@@ -127,8 +127,9 @@ def _add_writing(app: FastAPI) -> None:
         with writing(request, "write", "product.put", product_id) as write, engine.upload() as count:
             asked = write.caller.shop_for(shop)
             row = _one_row(await read_body(request, MAX_ROW_BYTES, count), _json(request))
-            if str(row.get("product_id", product_id)) != product_id:
-                raise wrong("product_id", repr(product_id), repr(row["product_id"])[:80])
+            given = row.get("product_id", product_id)
+            if not isinstance(given, str | int) or str(given) != product_id:
+                raise wrong("product_id", repr(product_id), quoted(given))
             checked = check_row({**row, "product_id": product_id}, asked)
             name, product_id = checked["shop"], checked["product_id"]
             write.target = f"{name}/{product_id}"

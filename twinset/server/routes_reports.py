@@ -23,6 +23,7 @@ _SEARCHED = (  # later pages of hits are no searches
     "SELECT category, colour, COUNT(*) n, AVG(best_score) score FROM searches "
     "WHERE shop = ? AND at >= ? AND kind != 'page' "
 )
+_UNNARROWED = "AND kind != 'words' AND COALESCE(narrowed, 0) = 0"  # searches that left no product out themselves
 _GROUPED = "GROUP BY category, colour ORDER BY n DESC, category, colour LIMIT 200"
 
 
@@ -57,7 +58,8 @@ def _add_searched(app: FastAPI) -> None:
             None,
             ge=0,
             le=1,
-            description="Go by the best hit's score. By default the model says what is close, or miss_score.",
+            description="Go by the best hit's score. By default the model says what is close, or miss_score. Searches "
+            "with filters, words or a least score count in neither case.",
         ),
     ) -> Response:
         """What shoppers looked for and the shop carries nothing like, by category and colour."""
@@ -67,7 +69,7 @@ def _add_searched(app: FastAPI) -> None:
         rows = await _read(
             request,
             shop,
-            f"{_SEARCHED} AND {missed} {_GROUPED}",
+            f"{_SEARCHED} {_UNNARROWED} AND {missed} {_GROUPED}",
             days,
             limit,
         )

@@ -36,7 +36,7 @@ class SwitchBody(BaseModel):
     """What to switch to."""
 
     model_config = ConfigDict(extra="forbid")
-    generation: int | None = Field(None, description="Its number; by default the only one not in use.")
+    generation: int | None = Field(None, description="Its number; by default the newest.")
     max_drop: float = Field(MAX_DROP, ge=0, le=1, description="That golden queries compared before may show.")
     yes: bool = Field(False, description="In spite of golden queries, and without products that failed.")
 

@@ -140,6 +140,7 @@ def _record(engine: Engine, query: Query, search_id: str, items: Sequence[FoundI
                 hits="\n".join(hit.product_id for hit in item.hits),
                 features=json.dumps(features_of(item.colours, item.hits).round(4).tolist(), separators=(",", ":")),
                 missed=missed[no],
+                narrowed=query.narrowed,
             )
             for no, (item, score) in enumerate(zip(items, best, strict=True))
         ]

@@ -53,8 +53,7 @@ def add_service_routes(app: FastAPI) -> None:
     @app.get("/v1/models", tags=["models"], response_model=ModelsAnswer, responses=problems(503))
     async def models(request: Request) -> Response:
         """The models that ship, the one in use, and the store's generations."""
-        engine = engine_of(request)
-        admit(request, "search")
+        engine, caller = engine_of(request), admit(request, "search")
         loaded = engine.ready()
         active = loaded.shop.models
         found = await asyncio.to_thread(_shipped)
@@ -65,7 +64,8 @@ def add_service_routes(app: FastAPI) -> None:
         }
         generations = await asyncio.to_thread(generations_json, loaded)
         if len(generations) > 1:
-            kept = GenerationEntry.model_fields
+            hidden = () if caller.shop is None else ("products", "done", "failed")  # those of all shops
+            kept = [name for name in GenerationEntry.model_fields if name not in hidden]
             answer["generations"] = [{name: one[name] for name in kept} for one in generations]
         return tagged(request, answer)
 

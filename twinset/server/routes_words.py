@@ -66,5 +66,6 @@ def _searched(page: Page, wanted: Wanted, search_id: str, category: str | None) 
         colour=None,
         best_score=page.hits[0].score if page.hits else None,
         hits="\n".join(hit.product_id for hit in page.hits),
-        missed=not (page.hits or wanted.offset or wanted.where or wanted.min_score),
+        missed=False,  # words that no product says are no piece the shop lacks
+        narrowed=True,
     )

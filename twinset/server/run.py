@@ -13,9 +13,10 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from twinset.errors import UsageError
+from twinset.errors import DataError, UsageError
 from twinset.server.app import ServerSettings, create_app
 from twinset.server.metrics import SHARED
 from twinset.server.middleware import set_up_logs
@@ -100,7 +101,10 @@ def _serve_together(
     url: str,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve from several processes on one socket; one that dies is started again."""
+    """Serve from several processes on one socket; one that dies is started again.
+
+    One that can't load what it serves ends them all. Raises DataError with what it said.
+    """
     open_shop(facts["store"], facts["model"], facts["threads"])  # what can't be opened is told once, here
     with tempfile.TemporaryDirectory(prefix="twinset-figures-") as figures:
         os.environ[SHARED] = figures
@@ -108,6 +112,9 @@ def _serve_together(
         config = _config("twinset.server.run:app_of_worker", factory=True, workers=processes)
         threading.Thread(target=_tell_when_ready, args=(Path(figures), processes, url, on_ready), daemon=True).start()
         Multiprocess(config, [listener]).run()
+        said = [text for file in Path(figures).glob("*.problem") if (text := file.read_text(encoding="utf-8"))]
+        if said:
+            raise DataError(said[0])
 
 
 def app_of_worker() -> FastAPI:
@@ -122,8 +129,12 @@ def app_of_worker() -> FastAPI:
 
 
 def _mark_when_ready(app: FastAPI, folder: Path) -> None:
-    """Leave a file in a folder once this process is ready."""
-    while getattr(app.state, "engine", None) is None or app.state.engine.shop is None:
+    """Leave a file in a folder once this process is ready; end it if it can't be, leaving a file that says why."""
+    while (engine := getattr(app.state, "engine", None)) is None or engine.shop is None:
+        if engine is not None and engine.problem is not None:
+            said = " ".join(str(engine.problem).split()) or type(engine.problem).__name__
+            (folder / f"{os.getpid()}.problem").write_text(said, encoding="utf-8")
+            os._exit(STARTUP_FAILURE)  # with which its parent does not start it again
         time.sleep(0.02)
     (folder / f"{os.getpid()}.ready").touch()
 

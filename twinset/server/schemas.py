@@ -307,9 +307,13 @@ class GenerationEntry(BaseModel):
     state: str = Field(description="building, whole or dropping.", examples=["whole"])
     in_use: bool
     before: bool = Field(description="It was in use before: back goes to it.")
-    products: int = Field(examples=[11044])
-    done: int = Field(description="Products it had when somebody last worked on it.", examples=[11044])
-    failed: int = Field(description="Products whose pictures could not be described.", examples=[0])
+    products: int | None = Field(None, description="Of all shops: a key of one is not told.", examples=[11044])
+    done: int | None = Field(
+        None, description="Products it had when somebody last worked on it; told as they are.", examples=[11044]
+    )
+    failed: int | None = Field(
+        None, description="Products whose pictures could not be described; told as they are.", examples=[0]
+    )
 
 
 class ModelsAnswer(BaseModel):

@@ -78,6 +78,16 @@ def wrong(name: str, expected: str, found: str) -> UsageError:
     return UsageError(f"{name}: expected {expected}, found {found!r}", field=name, expected=expected, found=found)
 
 
+def quoted(value: object) -> str:
+    """Return a JSON value as errors quote it: a list or an object by its type, however deep others are nested in it."""
+    return type(value).__name__ if isinstance(value, list | dict) else repr(value)
+
+
+def form_bytes(max_bytes: int) -> int:
+    """Return the most bytes of a form with a photo of at most `max_bytes`, as multipart or in base64 as JSON."""
+    return max_bytes * 4 // 3 + FORM_BYTES
+
+
 async def read_form(request: Request, max_bytes: int, count: Callable[[int], None] | None = None) -> PhotoForm:
     """Return a request's form. `count` is told of bytes as they come.
 
@@ -88,7 +98,7 @@ async def read_form(request: Request, max_bytes: int, count: Callable[[int], Non
     try:
         async with asyncio.timeout(BODY_S):
             if name == "application/json":
-                body = await read_body(request, max_bytes * 4 // 3 + FORM_BYTES, count)
+                body = await read_body(request, form_bytes(max_bytes), count)
                 return _json_form(body, max_bytes)
             if name == "multipart/form-data":
                 return await _multipart_form(request, max_bytes, count)
@@ -102,16 +112,16 @@ async def read_body(request: Request, max_bytes: int, count: Callable[[int], Non
 
     It may take as long as it likes, hundreds of MB over a slow line, if only some more of it comes within `BODY_S`.
     """
-    return b"".join([chunk async for chunk in _limited(request, max_bytes, max_bytes, count)])
+    return b"".join([chunk async for chunk in _limited(request, max_bytes, "body", max_bytes, count)])
 
 
 async def _limited(
-    request: Request, limit: int, max_bytes: int, count: Callable[[int], None] | None
+    request: Request, limit: int, name: str, max_bytes: int, count: Callable[[int], None] | None
 ) -> AsyncGenerator[bytes, None]:
-    """Yield a body's chunks, at most `limit` bytes; `max_bytes` is what the error names."""
+    """Yield a body's chunks, at most `limit` bytes; the error is about `name`, of which there may be `max_bytes`."""
     said = request.headers.get("content-length", "")
     if said.isdigit() and int(said) > limit:
-        raise _too_large(max_bytes, int(said))
+        raise _too_large(name, max_bytes, int(said))
     size = 0
     chunks = request.stream()
     try:
@@ -120,7 +130,7 @@ async def _limited(
             if count is not None:
                 count(len(chunk))
             if size > limit:
-                raise _too_large(max_bytes, size)
+                raise _too_large(name, max_bytes, size)
             yield chunk
     except ClientDisconnect as exc:
         raise wrong("body", "a whole body", "a connection that was closed") from exc
@@ -137,7 +147,7 @@ async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
 
 async def _multipart_form(request: Request, max_bytes: int, count: Callable[[int], None] | None) -> PhotoForm:
     limit = max_bytes + FORM_BYTES
-    chunks = _limited(request, limit, max_bytes, count)
+    chunks = _limited(request, limit, "photo", max_bytes, count)
     parser = MultiPartParser(request.headers, chunks, max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_RULES_BYTES)
     parser.spool_max_size = limit + 1  # so that no photo is written to disk
     try:
@@ -194,7 +204,7 @@ def _from_base64(value: object, max_bytes: int) -> bytes:
     except (binascii.Error, ValueError) as exc:
         raise wrong("photo", "base64", str(exc)) from exc
     if len(data) > max_bytes:
-        raise _too_large(max_bytes, len(data))
+        raise _too_large("photo", max_bytes, len(data))
     return data
 
 
@@ -205,9 +215,12 @@ def _json_text(name: str, value: object) -> str:
     if name == "box" and isinstance(value, list) and value and all(isinstance(side, int | float) for side in value):
         return ",".join(str(side) for side in value)
     if name == "rules" and isinstance(value, dict):
-        value = json.dumps(value, ensure_ascii=False)
+        try:
+            value = json.dumps(value, ensure_ascii=False)
+        except RecursionError as exc:
+            raise wrong(name, "rules", str(exc)) from exc
     if not isinstance(value, str | int | float):
-        raise wrong(name, "text or a number", json.dumps(value))
+        raise wrong(name, "text or a number", quoted(value))
     if len(str(value)) > _room(name):
         raise wrong(name, f"at most {_room(name):,} characters", f"{len(str(value)):,}")
     return str(value)
@@ -237,5 +250,6 @@ def _form(photos: list[bytes], fields: dict[str, list[str]]) -> PhotoForm:
     return PhotoForm(photos[0] if photos else None, **named, fields=fields)
 
 
-def _too_large(max_bytes: int, found: int) -> ImageTooLarge:
-    return ImageTooLarge(f"photo: expected at most {max_bytes:,} bytes, found {found:,}; send a smaller image")
+def _too_large(name: str, max_bytes: int, found: int) -> ImageTooLarge:
+    less = "a smaller image" if name == "photo" else "less at once"
+    return ImageTooLarge(f"{name}: expected at most {max_bytes:,} bytes, found {found:,}; send {less}")

@@ -1,11 +1,11 @@
 // Ways a photo comes in: chosen, taken, dropped, pasted, or by its address.
 import { $ } from "/page/dom.js";
 
-const SIDE = 1600; // pixels: a photo is sent no larger, which also leaves its EXIF behind
+const SIDE = 1600; // pixels: a photo is sent no larger
 
 /** Call `open({blob})` or `open({url})` for every photo that comes in. */
 export function takePhotos(open) {
-  const take = async (file) => file && open({ blob: await smaller(file) });
+  const take = async (file) => file && open({ blob: await drawn(file) });
   for (const id of ["file", "camera", "file-again"]) {
     $(id).addEventListener("change", async (event) => {
       const [file] = event.target.files;
@@ -40,17 +40,24 @@ export function takePhotos(open) {
   });
 }
 
-/** Return a photo no larger than is worth sending; what the browser can't read goes as it is, for the service to judge. */
-async function smaller(file) {
+/**
+ * Return a photo drawn anew as the browser shows it, which leaves its EXIF and with it the place behind, no larger than
+ * is worth sending. What the browser can't read goes as it is, for the service to judge.
+ */
+async function drawn(file) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     return file;
   }
-  const scale = SIDE / Math.max(bitmap.width, bitmap.height);
-  if (scale >= 1) return file;
-  const canvas = Object.assign(document.createElement("canvas"), { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
-  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob((blob) => resolve(blob ?? file), "image/jpeg", 0.92));
+  const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
+  const size = { width: Math.max(1, Math.round(bitmap.width * scale)), height: Math.max(1, Math.round(bitmap.height * scale)) };
+  const canvas = Object.assign(document.createElement("canvas"), size);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white"; // what is transparent would be black in a JPEG
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const kind = scale === 1 && file.type === "image/png" ? "image/png" : "image/jpeg"; // drawings stay as sharp as they are
+  return new Promise((resolve) => canvas.toBlob((blob) => resolve(blob ?? file), kind, 0.92));
 }
