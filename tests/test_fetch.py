@@ -247,7 +247,7 @@ def test_many_urls_come_in_their_order_with_failures_among_them(site):
     good = [site.says(f"/{i}", answer(body=b"%d" % i)) for i in range(20)]
     missing = site.says("/missing", answer(404))
     urls = [*good[:10], missing, *good[10:]]
-    found = list(fetch_all(urls, connections=4, allow_private=True))
+    found = list(fetch_all(urls, allow_private=True))
     assert [url for url, _ in found] == urls
     assert [body for _, body in found if isinstance(body, bytes)] == [b"%d" % i for i in range(20)]
     assert isinstance(found[10][1], FetchError)
@@ -261,10 +261,11 @@ def test_several_connections_are_open_at_once(site):
         answer(body=b"x")(handler)
 
     urls = [site.says(f"/{i}", waits_for_the_others) for i in range(4)]
-    assert [body for _, body in fetch_all(urls, connections=4, allow_private=True)] == [b"x"] * 4
+    assert [body for _, body in fetch_all(urls, allow_private=True)] == [b"x"] * 4
 
 
-def test_few_answers_are_held_ready(site):
+def test_few_answers_are_held_ready(site, monkeypatch):
+    monkeypatch.setattr(fetch, "CONNECTIONS", 2)
     drawn = 0
 
     def urls() -> Iterator[str]:
@@ -273,7 +274,7 @@ def test_few_answers_are_held_ready(site):
             drawn += 1
             yield site.says(f"/{i}", answer(body=b"x"))
 
-    fetched = fetch_all(urls(), connections=2, allow_private=True)
+    fetched = fetch_all(urls(), allow_private=True)
     next(fetched)
     assert drawn == 4
     fetched.close()

@@ -1,7 +1,11 @@
+import contextlib
+import time
+
 import numpy as np
 import pytest
 
 from twinset.errors import FilterError, UsageError
+from twinset.store import where as module
 from twinset.store.filters import And, Coded, Condition, Filter, Not, Or, Sets
 from twinset.store.where import condition_text, parse_where
 
@@ -77,6 +81,22 @@ def test_what_cannot_be_read_is_one_line_naming_it(text):
 )
 def test_a_condition_tells_the_rows_it_holds_for(text, column, rows):
     assert parse_where([text]).conditions[0].holds(column).tolist() == rows
+
+
+@pytest.mark.parametrize("start", ["tags.", "x", "shop=a and tags."])
+def test_blanks_without_end_are_read_once(monkeypatch, start):
+    monkeypatch.setattr(module, "MAX_LENGTH", 20_000)
+    began = time.process_time()
+    with contextlib.suppress(FilterError):
+        parse_where([start + " " * 19_000])
+    assert time.process_time() - began < 1  # each blank read again by all those before it: several seconds
+
+
+@pytest.mark.parametrize("text", ["shop=", "tags.", "shop=a and tags."])
+def test_a_text_may_be_long_but_not_without_end(text):
+    assert parse_where(["shop=" + "a" * 1995]).conditions == (Condition("shop", "=", ("a" * 1995,)),)
+    with pytest.raises(FilterError, match=r"expected at most 2000 characters, found 2001$"):
+        parse_where([text + "a" * (2001 - len(text))])
 
 
 def test_no_conditions_are_no_filter():

@@ -10,9 +10,9 @@ from test_store import MODEL, make_entry, random_entries, unit
 
 from twinset import hits as module
 from twinset.errors import NotFound, StoreError, UsageError
-from twinset.hits import Wanted, find_hits, similar_page
+from twinset.hits import Wanted, find_pages, similar_page
 from twinset.rules import Rules, load_rules, parse_rules, save_rules
-from twinset.store import Key, open_store, parse_where, views
+from twinset.store import Key, open_store, views
 from twinset.types import Colour, Hit, Product, Why
 
 QUERY = unit(*np.linspace(-1, 2, 256))
@@ -62,9 +62,18 @@ def store(tmp_path, new_uri):
     return open_store(new_uri(tmp_path), MODEL, create=True)
 
 
-def ask(store, category="top", **wanted):
-    (page,) = find_hits(store, QUERY[None], [category], Wanted(**{"shop": "default"} | wanted))
+def page_of(store, query, category, **wanted):
+    """Return the page of what is nearest to a vector."""
+
+    def search(filter, k):
+        return store.search(query[None], k, [category], filter)
+
+    (page,) = find_pages(store, search, [category], Wanted(**wanted))
     return page
+
+
+def ask(store, category="top", **wanted):
+    return page_of(store, QUERY, category, **{"shop": "default"} | wanted)
 
 
 def ids(page):
@@ -196,9 +205,11 @@ def test_values_that_cannot_be_asked_are_named(field, wanted):
         Wanted(**wanted)
 
 
-def test_the_last_page_that_can_be_asked_for_names_no_next(shop, monkeypatch):
+@pytest.mark.parametrize(("offset", "after"), [(0, 4), (2, 6), (3, None), (6, None)])
+def test_a_page_that_would_be_refused_is_not_offered(shop, monkeypatch, offset, after):
     monkeypatch.setattr(module, "MOST_HITS", 10)
-    assert ask(shop, k=5, offset=4).next_offset == 9 and ask(shop, k=5, offset=5).next_offset is None
+    assert ask(shop, k=4, offset=offset).next_offset == after
+    assert after is None or len(ask(shop, k=4, offset=after).hits) == 4
 
 
 def test_similar_products_are_of_the_same_shop(shop, entries):
@@ -211,32 +222,34 @@ def test_similar_products_are_of_the_same_shop(shop, entries):
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
-def ranked_by_hand(store, rules, category, k):
+def ranked_by_hand(entries, rules, category, k):
     """The rules as a plain loop over all products, which have a price or a size in their conditions."""
-    every = store.search(QUERY[None], 500, [category], parse_where(["shop=default"]), variants=True)[0]
     ranked = []
-    for hit in every:
-        price, size = hit.product.price, hit.product.tags["size"]
+    for entry in entries:
+        product, items = entry.product, [item for item in entry.items if category in (None, item.category)]
+        if not items or (rules.only_in_stock and not product.in_stock):
+            continue
+        score = max(round(float(item.embedding @ QUERY), 5) for item in items)
+        price, size = product.price, product.tags["size"]
         holds = {"price<30": price is not None and price < 30, "tags.size=L": size == "L", "tags.size=S": size == "S"}
         by = next((by for move, _, by in rules.moves if holds[move.where]), 0.0)
-        if hit.product.in_stock or not rules.only_in_stock:
-            ranked.append((-round(hit.score + by, 6), hit.product_id, hit))
+        ranked.append((-round(score + by, 6), product.product_id, hit_name(entry), score))
     best = {}
-    for _, product_id, hit in sorted(ranked, key=lambda entry: entry[:2]):
-        best.setdefault(hit.one_hit, (product_id, hit.score))
+    for _, product_id, name, score in sorted(ranked):
+        best.setdefault(name, (product_id, pytest.approx(score, abs=2e-5)))
     return list(best.values())[:k]
 
 
 @pytest.mark.parametrize("category", ["top", None])
 @pytest.mark.parametrize("k", [5, 200])
 @pytest.mark.parametrize("in_stock", [True, False])
-def test_boosts_and_buries_rank_as_a_plain_loop_does(shop, category, k, in_stock):
+def test_boosts_and_buries_rank_as_a_plain_loop_does(shop, entries, category, k, in_stock):
     moves = {"boost": [{"where": "price<30", "by": 0.2}, {"where": "tags.size=L", "by": 0.1}]}
     rules = parse_rules(json.dumps(moves | {"bury": [{"where": "tags.size=S", "by": 1}], "only_in_stock": in_stock}))
     save_rules(shop, rules)
     try:
         page = ask(shop, category, k=k)
-        assert [(hit.product_id, hit.score) for hit in page.hits] == ranked_by_hand(shop, rules, category, k)
+        assert [(hit.product_id, hit.score) for hit in page.hits] == ranked_by_hand(entries, rules, category, k)
         assert page.hits[0].rule == "boosted" and (k == 5 or page.hits[-1].rule == "buried")
         assert all(hit.in_stock for hit in page.hits) or not in_stock
     finally:
@@ -256,17 +269,29 @@ def test_pins_stand_in_front_where_they_meet_what_is_asked(store):
     pins = [{"product_id": "p5"}, {"product_id": "gone"}, {"product_id": "p3", "category": "top"}]
     pins += [{"product_id": "p4", "category": "bag"}, {"product_id": "p2", "min_score": 0.999}]
     save_rules(store, parse_rules(json.dumps({"pin": pins})))
-    query = unit(1)[None]
 
     def found(**wanted):
-        (page,) = find_hits(store, query, ["top"], Wanted(**wanted))
-        return [(hit.product_id, hit.rule) for hit in page.hits]
+        return [(hit.product_id, hit.rule) for hit in page_of(store, unit(1), "top", **wanted).hits]
 
     assert found(k=4) == [("p5", "pinned"), ("p3", "pinned"), ("p0", None), ("p1", None)]
     assert found(k=2, offset=1) == [("p3", "pinned"), ("p0", None)]
     assert found(where=["price<4"], k=2) == [("p3", "pinned"), ("p0", None)]
     assert len(found(k=50)) == 7  # each once
     assert found(k=2, min_score=0.4) == [("p0", None), ("p1", None)]
+
+
+def test_pins_stand_in_front_in_searches_of_their_category_alone(store):
+    names = ["top", "bag", None]
+    store.upsert([make_entry(f"near-{name}", unit(1), category=name) for name in names])
+    store.upsert([make_entry(f"pinned-{name}", unit(1, 9), category=name) for name in names])
+    pins = [{"product_id": f"pinned-{name}"} for name in names]
+    for own in ({}, {"category": "top"}):
+        save_rules(store, parse_rules(json.dumps({"pin": [pins[0] | own, *pins[1:]]})))
+        pages = [page_of(store, unit(1), name) for name in names]
+        pages += [similar_page(store, Key("default", f"near-{name}"), Wanted()) for name in names]
+        in_front = [[hit.product_id for hit in page.hits if hit.rule == "pinned"] for page in pages]
+        assert in_front == [[f"pinned-{name}"] for name in names] * 2
+        assert [ids(page)[0] for page in pages] == [f"pinned-{name}" for name in names] * 2
 
 
 def test_rules_of_a_shop_are_its_own(store):
@@ -276,8 +301,7 @@ def test_rules_of_a_shop_are_its_own(store):
     assert load_rules(store, "b") == Rules() and load_rules(store).only_in_stock
 
     def found(shop):
-        (page,) = find_hits(store, unit(1)[None], ["top"], Wanted(shop=shop))
-        return ids(page)
+        return ids(page_of(store, unit(1), "top", shop=shop))
 
     assert found("b") == ["b-0", "b-1", "b-2"] and found("default") == ["default-1", "default-2"]
     assert found(None) == ["b-0", "b-1", "default-1", "b-2", "default-2"]

@@ -18,7 +18,8 @@ import twinset.pipeline
 from twinset.data.feed import FailedRow
 from twinset.errors import DataError, FeedError, ModelMismatch
 from twinset.indexing import index_feed
-from twinset.store import open_store
+from twinset.store import Key, open_store
+from twinset.store.lance import LanceStore
 from twinset.types import Detections, Product
 
 
@@ -173,6 +174,23 @@ def test_a_changed_price_is_stored_without_describing_again(tmp_path, models):
     after = stored(tmp_path / "store", "p003")
     assert (report.indexed, report.unchanged, models.described) == (1, 19, 20)
     assert after.product.price == 1.5 and np.array_equal(after.items[0].embedding, before.items[0].embedding)
+
+
+def test_a_product_that_is_removed_meanwhile_is_new_if_its_row_changed(tmp_path, models, monkeypatch):
+    feed = make_feed(tmp_path / "shop", 5)
+    index_feed(feed, tmp_path / "store", models)
+    change(feed, "p003", price="1.50")
+    read = LanceStore.fingerprints
+
+    def read_then_removed(store):
+        found = read(store)
+        store.delete([Key("default", "p003")])
+        return found
+
+    monkeypatch.setattr(LanceStore, "fingerprints", read_then_removed)
+    report = index_feed(feed, tmp_path / "store", models)
+    assert (report.indexed, report.unchanged, report.failed, models.described) == (1, 4, [], 6)
+    assert stored(tmp_path / "store", "p003").product.price == 1.5
 
 
 def test_a_changed_image_is_described_again(tmp_path, models):

@@ -170,6 +170,16 @@ def test_further_hits_change_nothing_of_those_before(labels):
     assert {one.product_id for one in ranked} == {one.product_id for one in hits}
 
 
+@pytest.mark.parametrize("weight", [1.0, 20.0])  # the last of a block then score next to nothing
+def test_further_hits_come_by_their_likeness_too(labels, weight):
+    hits = [hit(f"p{999 - i}", 0.99 - 0.001 * i, "Shirts" if i % 10 == 9 else "Tshirts") for i in range(400)]
+    ranked = rank_hits(hits, labels.read(unit(0)), LabelWeights(weight), labels.calibration, "top")
+    scores = [one.score for one in ranked]
+    assert scores == sorted(scores, reverse=True)
+    alike, as_found = ([one for one in some if one.product.article_type == "Tshirts"] for some in (ranked, hits))
+    assert [one.product_id for one in alike] == [one.product_id for one in as_found]
+
+
 def test_a_score_of_a_half_means_the_same_in_every_category(labels):
     reading, calibration = labels.read(unit(0)), labels.calibration
     scores = [

@@ -129,6 +129,23 @@ def test_a_run_that_was_cut_short_goes_on_where_it_was(directory):
     assert (generation.number, state.done, len(describe.seen)) == (2, 24, 14)
 
 
+def test_asking_how_far_it_is_makes_no_store(shelf, monkeypatch):
+    opened = type(shelf).open
+
+    def opened_or_dead(self, number, model_version, create, **more):
+        if create:
+            raise KeyboardInterrupt
+        return opened(self, number, model_version, create, **more)
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(type(shelf), "open", opened_or_dead)
+        build(shelf)
+    (_, other) = statuses(shelf)
+    assert (other.generation.state, other.products, other.behind) == ("building", 0, 24) and not shelf.has(2)
+    generation, state = build(shelf)
+    assert (generation.number, generation.state, state.done) == (2, "whole", 24)
+
+
 def test_a_run_that_is_told_to_stop_leaves_a_generation_to_be_finished(directory):
     generation, state = reindex(directory, NEW, "new", Describing(), dim=NEW_DIM, stop=lambda: True)
     assert (generation.state, state.done) == ("building", 0)

@@ -168,6 +168,31 @@ def test_a_box_is_one_item_of_the_category_of_the_detection_it_shows(models, sto
     assert item.box == (38, 22, 90, 86) and {hit.category for hit in item.hits} == {"top"}
 
 
+def test_a_box_however_loose_is_called_what_its_detection_is_without_a_box(store):
+    """To these labels what stands upright is a dress; the loose box is as wide as it is high."""
+
+    class Unsure(FakeModels):
+        def detect(self, image, min_score=None):
+            found = super().detect(image, min_score)
+            boxes, scores = np.append(found.boxes, [TOP_BOX], 0), np.append(found.scores, 0.2)
+            labels = np.append(found.labels, self.categories.index("dress"))
+            return Detections(boxes.astype(np.float32), scores.astype(np.float32), labels)
+
+    def silent(*names):
+        return Head(names, np.zeros((len(names), 256), np.float32), np.zeros(len(names), np.float32))
+
+    upright = np.zeros((2, 256), np.float32)
+    upright[1, 193] = 2000
+    looks = Head(("top", "dress"), upright, np.array([0, -20], np.float32))
+    models, loose = Unsure(), (32, 20, 96, 84)
+    models.labels = Labels(silent("Tshirts"), silent("red"), silent("men"), silent("tee"), category=looks)
+    (item,) = (one for one in search_image(STREET, models, store, k=1) if one.box == TOP_BOX)
+    (crop,) = search_image(STREET, models, store, k=1, box=loose)
+    assert item.category == "dress" and (crop.category, crop.score, crop.box) == ("dress", item.score, loose)
+    (wide,) = models.describe(STREET, np.array([loose], np.float32))
+    assert name_item("top", {"top": item.score, "dress": 0.2}, wide.embedding, models) == "top"
+
+
 def test_a_box_that_shows_no_detection_is_searched_over_all_categories(models, store):
     (item,) = search_image(STREET, models, store, box=(0, 0, 60, 60), k=50)
     assert (item.category, item.score) == (None, None)

@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 from test_store import MODEL, ids, make_entry, unit
 
+from twinset.describe.words import read_words
 from twinset.store import open_store, parse_where
-from twinset.store.texts import WORD_COLUMNS, TextIndex, Words, plain_words, word_stems
+from twinset.store.texts import WORD_COLUMNS, TextIndex, Words, word_stems
 from twinset.types import Colour
 
 
@@ -24,6 +25,11 @@ def store(tmp_path, new_uri):
         ]
     )
     return opened
+
+
+def plain_words(texts):
+    """Return words that are to be said as they are, each a group of its own."""
+    return Words(tuple((stem,) for text in texts for stem in word_stems(text)))
 
 
 @pytest.mark.parametrize(
@@ -72,13 +78,32 @@ def test_categories_and_filters_hold_for_words_too(store):
 def test_variants_of_a_group_are_one_hit(store):
     (hit,) = store.search_words(plain_words(["빨간"]), 10)
     assert (hit.product_id, hit.variants) == ("p4", 2)
-    assert ids(store.search_words(plain_words(["빨간"]), 10, variants=True)) == ["p4", "p5"]
 
 
 def test_what_was_written_and_deleted_is_seen_by_the_next_search(store):
     store.upsert([make_entry("p6", unit(6), title="Zebra hat")])
     store.delete([entry.key for entry in store.entries() if entry.product.product_id == "p1"])
     assert ids(store.search_words(plain_words(["zebra puma"]), 10)) == ["p6", "p2"]
+
+
+@pytest.mark.parametrize("words", ["weiß", "Weiss", "WEISS", "ΚΟΚΚΙΝΟΣ", "κοκκινος"])
+def test_a_word_is_found_in_whichever_case_it_is_asked_for(store, words):
+    store.upsert([make_entry("p8", unit(8), title="Hut weiß, Κοκκινος")])
+    assert ids(store.search_words(read_words(words).words(), 10)) == ["p8"]
+
+
+def test_scores_are_the_same_whenever_products_were_written(tmp_path, new_uri):
+    titles = ["red tee", "red bag", "red silk tee", "blue tee", "silk bag", "wool hat", "old red silk"]
+    entries = [make_entry(f"p{i}", unit(1, i), title=title) for i, title in enumerate(titles)]
+    at_once, by_and_by = (open_store(new_uri(tmp_path / name), MODEL, create=True) for name in ("a", "b"))
+    at_once.upsert(entries[:-1])
+    for entry in (entries[-1], *entries[:-1]):
+        by_and_by.upsert([entry])
+        by_and_by.count()  # each is read by itself
+    by_and_by.delete([entries[-1].key])
+    asked = Words((("red",), ("silk",), ("tee", "shirt")), literal=("hat", "old", "zebra"))
+    found = [[(hit.product_id, hit.score) for hit in store.search_words(asked, 10)] for store in (at_once, by_and_by)]
+    assert found[0] == found[1] and len(found[0]) == 6
 
 
 @pytest.mark.parametrize(

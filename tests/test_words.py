@@ -12,6 +12,7 @@ from twinset.describe.labels import AttributeHead, AttributeValue, Head, Labels
 from twinset.describe.words import gender_of, read_words
 from twinset.errors import UsageError
 from twinset.hits import Wanted
+from twinset.rules import Rules, parse_rules
 from twinset.shop import Shop
 from twinset.store import open_store
 from twinset.types import Colour, Hit, Product
@@ -158,6 +159,19 @@ def test_pages_of_a_photos_hits_with_words_follow_each_other():
         assert reordered(hits[:many], read_words("linen")) == whole[:many]
 
 
+def test_a_photos_further_hits_with_words_come_by_their_likeness_too():
+    titles = ("linen shirt", "shirt")
+    hits = [
+        Hit(0.9 - i / 1000, Product(f"p{999 - i}", ("a.png",), title=titles[i % 2]), (0, 0, 1, 1), "a.png", "top")
+        for i in range(300)
+    ]
+    ordered = reordered(hits, read_words("linen"))
+    for title in titles:
+        assert [hit.product_id for hit in ordered if hit.product.title == title] == [
+            hit.product_id for hit in hits if hit.product.title == title
+        ]
+
+
 def test_a_photo_with_words_keeps_what_they_leave(shop):
     photo = draw_photo((draw_item("top", 0), (24, 32)))
     (item,) = shop.search(photo)
@@ -170,6 +184,36 @@ def test_a_photo_with_words_keeps_what_they_leave(shop):
     assert item.hits == ()
     (item,) = shop.search(photo, words="not red")
     assert item.hits == ()
+
+
+@pytest.fixture
+def mens_first(tmp_path: Path) -> Shop:
+    """Shirts like a photo's top, the nearest 250 of which are for men, as are those that say little else."""
+    models = FakeModels()
+    (looks,) = models.describe(draw_product("top", 0), np.array([[24, 32, 72, 96]], np.float32))
+    aside = np.eye(256, dtype=np.float32)[255]
+    entries = []
+    for i in range(300):
+        vector = looks.embedding + aside * np.float32(i / 1000)
+        title = "men shirt" if i < 250 else "women long linen shirt"
+        entries.append(make_entry(f"p{i:03}", vector / np.linalg.norm(vector), title=title))
+    store = open_store(tmp_path / "men", models.version, create=True)
+    store.upsert(entries)
+    return Shop(models, store)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_is_unwanted_takes_no_hits_place(mens_first, alone):
+    def page(k, offset):
+        if alone:
+            found = words_page("shirt not men", mens_first.models, mens_first.store, Wanted(k, offset))
+        else:
+            (found,) = mens_first.search(draw_product("top", 0), k, words="not men", offset=offset)
+        return ids(found.hits), found.next_offset
+
+    wanted = [f"p{i}" for i in range(250, 300)]
+    assert page(20, 0) == (wanted[:20], 20) and page(20, 20) == (wanted[20:40], 40)
+    assert page(20, 40) == (wanted[40:], None) and page(200, 0) == (wanted, None)
 
 
 def test_words_that_name_a_category_choose_the_item(shop):
@@ -241,3 +285,28 @@ def test_pictures_bring_products_that_say_nothing(shop, labels):
     assert "bag" not in ids(hits)  # another category than the words name
     hits = words_page("striped tshirts jeans", models, shop.store, Wanted()).hits
     assert ids(hits)[0] == "tee" and "bag" in ids(hits)
+
+
+@pytest.mark.parametrize("where", [[], ["price<50"]])
+def test_a_bury_raises_no_product(tmp_path, labels, where):
+    models = FakeModels()
+    models.labels = labels
+    store = open_store(tmp_path / "store", models.version, create=True)
+    shirt, other = axes(1, 20) / 4
+    vectors = [(shirt * (20 - i) + other * i) for i in range(12)]
+    store.upsert(
+        [
+            make_entry(f"p{i:02}", vector / np.linalg.norm(vector), title="shirt" if i % 2 else "thing", price=float(i))
+            for i, vector in enumerate(vectors)
+        ]
+    )
+
+    def found(rules):
+        hits = words_page("shirt", models, store, Wanted(where=where, rules=rules)).hits
+        return ids(hits), {hit.product_id: hit.score for hit in hits}
+
+    before, scores = found(Rules())
+    assert before[:6] == [f"p{i:02}" for i in range(1, 12, 2)] and len(before) == 12
+    for name in before:
+        buried, after = found(parse_rules(json.dumps({"bury": [{"where": f"product_id={name}", "by": 0.001}]})))
+        assert buried.index(name) >= before.index(name) and after == scores

@@ -35,6 +35,7 @@ ATTEMPTS = 3
 BACKOFF_S = 0.5  # before the second attempt; doubles after
 MAX_RETRY_AFTER_S = 10.0
 MAX_REDIRECTS = 5
+CONNECTIONS = 8  # open at once
 _CHUNK = 64 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that may be gone at the next attempt
@@ -65,7 +66,6 @@ def fetch_url(
     timeout_s: float = TIMEOUT_S,
     etag: str | None = None,
     attempts: int = ATTEMPTS,
-    backoff_s: float = BACKOFF_S,
     allow_private: bool = False,
 ) -> Fetched:
     """Return what an http(s) URL gives, following redirects and trying again after a passing failure.
@@ -81,19 +81,12 @@ def fetch_url(
                 problem = f"no answer within {timeout_s:g} s" if isinstance(exc, TimeoutError) else _one_line(exc)
                 raise FetchError(f"{url}: expected an image, found: {problem}; try again later") from exc
             asked = exc.retry_after_s if isinstance(exc, _Passing) else 0.0
-            time.sleep(max(backoff_s * 2**attempt, min(asked, MAX_RETRY_AFTER_S)))
+            time.sleep(max(BACKOFF_S * 2**attempt, min(asked, MAX_RETRY_AFTER_S)))
     raise AssertionError("attempts is at least 1")
 
 
 def fetch_all(
-    urls: Iterable[str],
-    connections: int = 8,
-    cache: Path | None = None,
-    max_bytes: int = MAX_BYTES,
-    timeout_s: float = TIMEOUT_S,
-    attempts: int = ATTEMPTS,
-    backoff_s: float = BACKOFF_S,
-    allow_private: bool = False,
+    urls: Iterable[str], cache: Path | None = None, allow_private: bool = False
 ) -> Iterator[tuple[str, bytes | DataError]]:
     """Yield (url, its bytes or why there are none) in the order of `urls`, fetched over several connections.
 
@@ -103,16 +96,16 @@ def fetch_all(
 
     def fetch(url: str) -> bytes | DataError:
         try:
-            return _fetch_cached(url, cache, max_bytes, timeout_s, attempts, backoff_s, allow_private)
+            return _fetch_cached(url, cache, allow_private)
         except DataError as exc:
             return exc
 
     waiting: deque[tuple[str, Future[bytes | DataError]]] = deque()
-    pool = ThreadPoolExecutor(connections, thread_name_prefix="fetch")
+    pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch")
     try:
         for url in urls:
             waiting.append((url, pool.submit(fetch, url)))
-            if len(waiting) >= 2 * connections:
+            if len(waiting) >= 2 * CONNECTIONS:
                 done, future = waiting.popleft()
                 yield done, future.result()
         while waiting:
@@ -315,19 +308,11 @@ def _one_line(exc: BaseException) -> str:
 # --- the cache --------------------------------------------------------------------------------------------------------
 
 
-def _fetch_cached(
-    url: str,
-    cache: Path | None,
-    max_bytes: int,
-    timeout_s: float,
-    attempts: int,
-    backoff_s: float,
-    allow_private: bool,
-) -> bytes:
+def _fetch_cached(url: str, cache: Path | None, allow_private: bool) -> bytes:
     file = cache / hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest() if cache else None
     kept = _read_cached(file) if file else None
     etag = kept[0] if kept else None
-    fetched = fetch_url(url, max_bytes, timeout_s, etag, attempts, backoff_s, allow_private)
+    fetched = fetch_url(url, etag=etag, allow_private=allow_private)
     if fetched.data is None:
         assert kept  # only an ETag of ours brings a 304
         return kept[1]

@@ -1,10 +1,9 @@
 """Which hits an item gets: nearest products that meet filters, alike enough, by the shop's rules, page by page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twinset.errors import UsageError
 from twinset.ranking import POOL, load_ranker
@@ -61,9 +60,12 @@ class Ranking:
         self.filter = Filter(own) & parse_where(wanted.where) & scope(self.rules, self.shop)
 
     def pages(
-        self, search: Search, colours: Sequence[Sequence[Colour]] = ()
+        self, search: Search, categories: Sequence[Set[str | None]], colours: Sequence[Sequence[Colour]] = ()
     ) -> list[tuple[tuple[Hit, ...], int | None]]:
-        """Return each item's page, and the offset of its next. Items of known colours get the learned order."""
+        """Return each item's page, and the offset of its next. Items of known colours get the learned order.
+
+        `categories` has those that each is searched in, None for all.
+        """
 
         def alike(more: Filter, k: int) -> list[list[Hit]]:
             found = search(self.filter & more, k)
@@ -71,11 +73,12 @@ class Ranking:
 
         start, end = self.wanted.offset, self.wanted.offset + self.wanted.k
         if self.ranker is None or not colours:
-            found = apply_rules(self.rules, self.shop, alike, end + 1)
+            found = apply_rules(self.rules, self.shop, alike, end + 1, categories)
         else:
-            deep = apply_rules(self.rules, self.shop, alike, max(end + 1, POOL))
+            deep = apply_rules(self.rules, self.shop, alike, max(end + 1, POOL), categories)
             found = [self.ranker.order(own, hits) for own, hits in zip(colours, deep, strict=True)]
-        return [(tuple(hits[start:end]), end if len(hits) > end and end < MOST_HITS else None) for hits in found]
+        more = end + self.wanted.k <= MOST_HITS  # else the next page would be refused
+        return [(tuple(hits[start:end]), end if more and len(hits) > end else None) for hits in found]
 
     def explain(self, category: str | None) -> str:
         """Return in a line how a search is answered."""
@@ -83,22 +86,6 @@ class Ranking:
         searches = len(self.rules.moves) + 1 + bool(self.rules.pin)
         word = "search" if searches == 1 else "searches"
         return f"{plan}; rules of shop {self.shop}: {described}, {searches} {word}" if described else plan
-
-
-def find_hits(
-    store: Store,
-    embeddings: NDArray[np.float32],
-    categories: Sequence[str | None],
-    wanted: Wanted,
-    colours: Sequence[Sequence[Colour]] = (),
-) -> list[Page]:
-    """Return for each of (N, 256) unit vectors its page of hits, searched within its category, None for all.
-
-    With each item's colours the hits come in the order that shoppers' clicks taught, if they did.
-    """
-    return find_pages(
-        store, lambda filter, k: store.search(embeddings, k, categories, filter), categories, wanted, colours
-    )
 
 
 def find_pages(
@@ -109,12 +96,13 @@ def find_pages(
     colours: Sequence[Sequence[Colour]] = (),
     counted: Callable[[Filter], Filter] = lambda filter: filter,
 ) -> list[Page]:
-    """Return the page of each item that `search` brings hits of; see `find_hits`.
+    """Return the page of each item that `search` brings hits of, within its category, None for all.
 
-    `counted` narrows the filter to what `search` looks among, for facets to count.
+    With each item's colours the hits come in the order that shoppers' clicks taught, if they did. `counted` narrows the
+    filter to what `search` looks among, for facets to count.
     """
     ranking = Ranking(store, wanted)
-    found = ranking.pages(search, colours)
+    found = ranking.pages(search, [{category} for category in categories], colours)
     facets = {
         category: tuple(store.facets(category, counted(ranking.filter), wanted.facets)) if wanted.facets else ()
         for category in set(categories)
@@ -142,7 +130,7 @@ def similar_page(store: Store, key: Key, wanted: Wanted) -> Page:
             best.setdefault(hit.one_hit, hit)
         return [list(best.values())[:k]]
 
-    ((hits, after),) = ranking.pages(search)
+    ((hits, after),) = ranking.pages(search, [set(categories)])
     plans = [ranking.explain(category) for category in dict.fromkeys(categories)] if wanted.explain else []
     return Page(hits, after, plan="; ".join(plans))
 

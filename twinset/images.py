@@ -96,9 +96,9 @@ def decode_image(data: bytes, name: str = "image", max_bytes: int = MAX_BYTES, m
     return _decode(data, name, max_bytes, max_pixels).pixels
 
 
-def read_image(path: Path, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(path: Path) -> Image:
     """Return the image in a file; see `decode_image`. Raises DataError if the file can't be read."""
-    return decode_image(read_image_bytes(path, max_bytes), str(path), max_bytes, max_pixels)
+    return decode_image(read_image_bytes(path), str(path))
 
 
 def try_image(path: Path, strict: bool = False) -> Image | None:
@@ -115,15 +115,15 @@ def try_image(path: Path, strict: bool = False) -> Image | None:
         return None
 
 
-def read_image_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+def read_image_bytes(path: Path) -> bytes:
     """Return a file's bytes, not decoded. Raises ImageTooLarge without reading it, DataError if it can't be read."""
     try:
-        _check_bytes(os.stat(path).st_size, str(path), max_bytes)
+        _check_bytes(os.stat(path).st_size, str(path), MAX_BYTES)
         with open(path, "rb") as file:
-            data = file.read(max_bytes + 1)
+            data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as exc:  # ValueError: a null character in the name
         raise _unreadable(path, exc) from exc
-    _check_bytes(len(data), str(path), max_bytes)  # a file may grow, a device has no size
+    _check_bytes(len(data), str(path), MAX_BYTES)  # a file may grow, a device has no size
     return data
 
 

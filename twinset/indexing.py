@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinset.data.feed import FailedRow, Feed, read_feed
-from twinset.errors import DataError, FeedError
+from twinset.errors import DataError, FeedError, NotFound
 from twinset.pipeline import Content, Job, NoProgress, Progress, Shot, Wanted, Writer, content_of, read_ahead, shoot
 from twinset.store import Entry, Fingerprint, Key, Store, open_store
 from twinset.store.beside import folder_beside
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 REPORT = "index-report.json"  # beside the store
 FETCHED = "fetched"  # bodies that came with an ETag
-Get = Callable[[Key], Entry]  # what a store has of a product
+Get = Callable[[Key], Entry]  # what a store has of a product; raises NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,10 @@ def _prepare(
         job.changed = False
         job.problem = next((str(content) for content in contents if isinstance(content, DataError)), "")
         return job
-    known = _known_shots(product, get(key)) if before else {}
+    try:
+        known = _known_shots(product, get(key)) if before else {}
+    except NotFound:  # somebody removed it since
+        before, known = None, {}
     for image_no, (image, content) in enumerate(zip(product.images, contents, strict=True)):
         try:
             shot = _shot(product, image, content, known)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 CANDIDATES = 100  # of the store's hits are put in order at a time
 SCORE_DECIMALS = 5
+BLOCK_DECIMALS = 6
+LOW = 0.02  # a score below tells an order alone
+ROOM = 0.9  # of `LOW` or of the best of a block, whichever is less: what its last has at least
 
 
 def search_alike(
@@ -81,8 +84,8 @@ def rank_hits(
 ) -> list[Hit]:
     """Return hits with cosines as scores in their new order, with their new scores, the first `k`; ties by product_id.
 
-    Blocks of `CANDIDATES` are put in order each by itself; what comes after scores no more than what came before.
-    `beside`, the nearest of an item's likeliest category, belong to the first.
+    Blocks of `CANDIDATES` are put in order each by itself; what comes after scores no more than what came before; see
+    `scores_under`. `beside`, the nearest of an item's likeliest category, belong to the first.
     """
     half = calibration.half.get(category or "", calibration.half_any)
     judge = Contradiction(reading, weights, everywhere=category is None)
@@ -90,7 +93,8 @@ def rank_hits(
     most = 1.0
     k = len(hits) + len(beside) if k is None else k
     for block in _blocks(hits, beside):
-        scored = [(min(closeness((1 - hit.score) * (1 + judge.of(hit)), half), most), hit) for hit in block]
+        scores = [closeness((1 - hit.score) * (1 + judge.of(hit)), half) for hit in block]
+        scored = list(zip(scores_under(most, scores), block, strict=True))
         scored.sort(key=lambda pair: (-pair[0], pair[1].product_id, pair[1].product.shop))
         ranked += [hit.scored(score) for score, hit in scored[: k - len(ranked)]]
         if len(ranked) >= k:
@@ -109,6 +113,18 @@ def _blocks(hits: Sequence[Hit], beside: Sequence[Hit]) -> list[Sequence[Hit]]:
         if hit.one_hit not in first or first[hit.one_hit].score < hit.score:
             first[hit.one_hit] = hit
     return [list(first.values()), *([hit for hit in block if hit.one_hit not in first] for block in blocks[1:])]
+
+
+def scores_under(most: float, scores: Sequence[float]) -> list[float]:
+    """Return a block's scores in the order they were in, none above `most`: what its best has to lose, all lose alike.
+
+    Those below `LOW` stay near it, so that the blocks behind have room for an order of their own.
+    """
+    best = max(scores, default=0.0)
+    share = most / best if best > most else 1.0
+    low = min(LOW, most)
+    under = (score * share for score in scores)
+    return [round(s if s >= low else low * ROOM + s * (1 - ROOM), BLOCK_DECIMALS) for s in under]
 
 
 def closeness(distance: float, half: float) -> float:

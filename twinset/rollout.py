@@ -391,7 +391,9 @@ def _status(shelf: Shelf, generations: Generations, one: Generation, used: Store
         return Status(one, in_use, before, used.count(), 0, 0, ())
     if one.state == DROPPING:
         return Status(one, in_use, before, 0, 0, 0, ())
-    store = shelf.open(one.number, one.model, create=True, dim=used.dim)
+    if not shelf.has(one.number):  # a run ended before it made it
+        return Status(one, in_use, before, 0, used.count(), 0, ())
+    store = shelf.open(one.number, one.model, create=False)
     state = state_of(shelf, one.number) or State(0, 0)
     return Status(one, in_use, before, store.count(), lag_of(store, used).size, state.failed_count, state.failed)
 

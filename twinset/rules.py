@@ -6,7 +6,7 @@ rules decide on places.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +49,10 @@ class Move(_Strict):
 
 
 class Pin(_Strict):
-    """A product in front of searches of its category that it meets the filters of."""
+    """A product in front of searches of its category that it meets the filters of.
+
+    One of no category stands in front of searches over all of them.
+    """
 
     product_id: str
     category: str | None = Field(None, description="In searches of this category alone.")
@@ -123,10 +126,13 @@ def scope(rules: Rules, shop: str) -> Filter:
     return Filter((Or((Not(_of(shop)), Condition("in_stock", "=", (True,)))),))
 
 
-def apply_rules(rules: Rules, shop: str, search: Search, k: int) -> list[list[Hit]]:
+def apply_rules(
+    rules: Rules, shop: str, search: Search, k: int, categories: Sequence[Set[str | None]]
+) -> list[list[Hit]]:
     """Return each item's `k` hits in the order the rules make.
 
     Exact: of the products of each move the `k` nearest are searched for, and of all others, and these are merged.
+    `categories` has those that each item is searched in, None for all.
     """
     classes = _classes(rules, shop)
     found = [(name, by, search(filter, k)) for filter, name, by in classes]
@@ -135,7 +141,10 @@ def apply_rules(rules: Rules, shop: str, search: Search, k: int) -> list[list[Hi
         return ranked
     ids = tuple(dict.fromkeys(pin.product_id for pin in rules.pin))
     pinned = search(Filter((_of(shop), Condition("product_id", "=", ids))), len(ids))
-    return [_with_pins(rules.pin, front, hits)[:k] for front, hits in zip(pinned, ranked, strict=True)]
+    fronts = [
+        [hit for hit in hits if hit.category in searched] for hits, searched in zip(pinned, categories, strict=True)
+    ]
+    return [_with_pins(rules.pin, front, hits)[:k] for front, hits in zip(fronts, ranked, strict=True)]
 
 
 def _classes(rules: Rules, shop: str) -> list[tuple[Filter, str | None, float]]:

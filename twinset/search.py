@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from twinset.boxes import box_iou, clip_boxes
 from twinset.describe.words import Asked, read_words
 from twinset.errors import UsageError
-from twinset.hits import Page, Wanted, find_pages
+from twinset.hits import MOST_HITS, Page, Wanted, find_pages
 from twinset.images import Photo
 from twinset.likeness import CANDIDATES, explain_hit, search_alike
 from twinset.naming import FAINT_SCORE, name_item, one_for_each_garment, seen_at
@@ -83,16 +83,14 @@ def search_image(
     asked = read_words(words)
     if whole and (box is not None or category is not None):
         raise _usage("whole", "no box and no category beside it", "box" if box is not None else "category")
-    seen: Mapping[str, float]
     if whole:
         height, width = photo.pixels.shape[:2]
         box = (0.0, 0.0, float(width), float(height))
         seen = seen_at(box, _detect(photo.pixels, models, FAINT_SCORE), models, WHOLE_IOU)
-        found = [_found_in_box(photo.pixels, models, box, None, None, seen)]
+        (described,) = _describe(photo.pixels, models, np.array([box], np.float32))
+        found = [_in_box(box, described, None, None, seen)]
     elif box is not None:
-        box = photo.to_pixels(check_box(box, photo))
-        named, score, seen = _overlapping(_detect(photo.pixels, models, FAINT_SCORE), models, box, category)
-        found = [_found_in_box(photo.pixels, models, box, named, score, seen)]
+        found = [_found_in_box(photo.pixels, models, photo.to_pixels(check_box(box, photo)), category)]
     else:
         found = [one for one in _items(photo.pixels, models) if category is None or one.item.category == category]
     if not found:
@@ -105,8 +103,15 @@ def search_image(
     def search(filter: "Filter", k: int) -> list[list[Hit]]:
         many = -(-k // CANDIDATES) * CANDIDATES if words else k  # whole blocks, as `reordered` has them
         kept = refined_filter(filter, asked)
-        hits = search_alike(embeddings, categories, store, models.labels, many, kept, weights, seen_in_place)
-        return [reordered(mine, asked)[:k] for mine in hits] if words else hits
+        while True:
+            hits = search_alike(embeddings, categories, store, models.labels, many, kept, weights, seen_in_place)
+            if not words:
+                return hits
+            left = [reordered(mine, asked) for mine in hits]
+            few = (len(mine) < k and len(every) == many for mine, every in zip(left, hits, strict=True))
+            if many >= MOST_HITS or not any(few):
+                return [mine[:k] for mine in left]
+            many = min(2 * many, MOST_HITS)  # those that say what is unwanted took others' places
 
     with stage("store"):
         colours = [one.item.colours for one in found]
@@ -188,33 +193,40 @@ def _describe(image: Image, models: "Models", boxes: NDArray[np.float32]) -> "li
         return models.describe(image, boxes)
 
 
-def _found_in_box(
-    image: Image, models: "Models", box: Box, category: str | None, score: float | None, seen: Mapping[str, float]
+def _found_in_box(image: Image, models: "Models", box: Box, category: str | None) -> _Found:
+    """Return the item in a shopper's box: of `category`, else of that of the detection it shows, else of none.
+
+    A detection is called what it is in a search without a box: by its own place and looks, not by the shopper's crop.
+    """
+    detections = _detect(image, models, FAINT_SCORE)
+    if category is not None:
+        detections = _of_category(detections, models, category)
+    shown = _overlapping(detections, models, box)
+    score = None if shown is None else float(detections.scores[shown])
+    boxes = np.array([box], np.float32)
+    if category is not None or shown is None:
+        (described,) = _describe(image, models, boxes)
+        seen = seen_at(box, detections, models, SAME_ITEM_IOU) if category is None else {}
+        return _in_box(box, described, category, score, seen)
+    own = detections.boxes[shown]
+    described, looks = _describe(image, models, np.concatenate([boxes, own[None]]))
+    found = models.categories[detections.labels[shown]]
+    name = name_item(found, seen_at(own, detections, models), looks.embedding, models)
+    return _in_box(box, described, name, score, {})
+
+
+def _in_box(
+    box: Box, described: "Described", category: str | None, score: float | None, seen: Mapping[str, float]
 ) -> _Found:
-    """Return the item in a box; `seen` are scores by category in its place, empty where its category stands."""
-    described = _describe(image, models, np.array([box], np.float32))[0]
-    if seen and category is not None:
-        category = name_item(category, seen, described.embedding, models)
     item = FoundItem(category, score, box, described.colours, (), attributes=described.attributes)
     return _Found(item, described.embedding, seen)
 
 
-def _overlapping(
-    detections: Detections, models: "Models", box: Box, category: str | None
-) -> tuple[str | None, float | None, Mapping[str, float]]:
-    """Return the category and the score of the detection a box shows, and what else is seen there.
-
-    The category asked for stands in any case.
-    """
-    if category is not None:
-        detections = _of_category(detections, models, category)
+def _overlapping(detections: Detections, models: "Models", box: Box) -> int | None:
+    """Return the number of the detection a box shows, None for none."""
     count = int((detections.scores >= models.min_score).sum())
     overlaps = box_iou(np.array([box], np.float32), detections.boxes[:count])[0]
-    if not len(overlaps) or overlaps.max() < SAME_ITEM_IOU:
-        return category, None, seen_at(box, detections, models, SAME_ITEM_IOU) if category is None else {}
-    best = int(overlaps.argmax())
-    seen = {} if category is not None else seen_at(detections.boxes[best], detections, models)
-    return models.categories[detections.labels[best]], float(detections.scores[best]), seen
+    return int(overlaps.argmax()) if overlaps.max(initial=0) >= SAME_ITEM_IOU else None
 
 
 def _of_category(detections: Detections, models: "Models", category: str) -> Detections:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from twinset.describe.words import Asked, read_words
 from twinset.errors import UsageError
 from twinset.hits import MOST_HITS, Page, Wanted, find_pages
-from twinset.likeness import CANDIDATES, SCORE_DECIMALS
+from twinset.likeness import CANDIDATES, SCORE_DECIMALS, scores_under
+from twinset.rules import DEFAULT_SHOP, load_rules, scope
 from twinset.stages import stage
-from twinset.store import Filter
+from twinset.store import Filter, parse_where
 from twinset.store.filters import Condition, Node, Not
 from twinset.store.texts import word_stems
 from twinset.types import Hit
@@ -46,46 +47,85 @@ def words_page(words: str, models: "Models", store: "Store", wanted: Wanted, cat
             found=repr(words),
         )
 
-    def search(filter: Filter, k: int) -> list[list[Hit]]:
-        return [_meant(asked, models.labels, store, k, category, counted(filter))]
-
     def counted(filter: Filter) -> Filter:
         return refined_filter(filter, asked, colours=False)
 
     with stage("store"):
-        (page,) = find_pages(store, search, [category], wanted, counted=counted)
+        shop = wanted.shop or DEFAULT_SHOP
+        rules = load_rules(store, shop) if wanted.rules is None else wanted.rules
+        own = () if wanted.shop is None else (Condition("shop", "=", (wanted.shop,)),)
+        every = Filter(own) & parse_where(wanted.where) & scope(rules, shop)
+        searched = _Search(asked, models.labels, store, category, counted(every))
+
+        def search(filter: Filter, k: int) -> list[list[Hit]]:
+            return [searched.meant(k, counted(filter))]
+
+        (page,) = find_pages(store, search, [category], replace(wanted, rules=rules), counted=counted)
     return page
 
 
-def _meant(
-    asked: Asked, labels: "Labels | None", store: "Store", k: int, category: str | None, filter: Filter
-) -> list[Hit]:
-    """Return the `k` products that say or look like what is asked for most; those beyond `POOL` among all others."""
-    found = _ordered(asked, labels, store, POOL, category, filter)
-    if k > POOL and len(found) == POOL:
-        shown, most = {hit.one_hit for hit in found}, found[-1].score
-        others = _ordered(asked, labels, store, MOST_HITS, category, filter)
-        found += [replace(hit, score=min(hit.score, most)) for hit in others if hit.one_hit not in shown]
-    return found[:k]
+class _Search:
+    """A search by words alone. Rules part it into several, of the products of each of them.
 
+    `every` lets all of these products through: how much they look like the words is measured on the scale of all.
+    """
 
-def _ordered(
-    asked: Asked, labels: "Labels | None", store: "Store", pool: int, category: str | None, filter: Filter
-) -> list[Hit]:
-    """Return the best of `pool` products that say what is asked for and as many that look like it, best first."""
-    said = store.search_words(asked.words(), pool, category, filter)
-    seen = _seen(asked, labels, store, pool, category, filter, said)
-    scores = {hit.one_hit: (1 - LOOKS) * hit.score for hit in said}
-    hits = {hit.one_hit: hit for hit in said}
-    for hit, looks in seen:
-        hits.setdefault(hit.one_hit, hit)
-        scores[hit.one_hit] = scores.get(hit.one_hit, 0.0) + LOOKS * looks
-    found = [
-        replace(hit, score=round(min(scores[key], 1.0), SCORE_DECIMALS))
-        for key, hit in hits.items()
-        if not _says_unwanted(hit, asked)
-    ]
-    return sorted(found, key=lambda hit: (-hit.score, hit.product_id, hit.product.shop))[:pool]
+    def __init__(
+        self, asked: Asked, labels: "Labels | None", store: "Store", category: str | None, every: Filter
+    ) -> None:
+        self.asked, self.store, self.category, self.every = asked, store, category, every
+        self.vector = labels.vector(asked) if labels else None
+        self._scales: dict[int, tuple[float, float]] = {}  # pool -> the cosines that are 0 and 1
+
+    def meant(self, k: int, filter: Filter) -> list[Hit]:
+        """Return the `k` products that say or look like what is asked for most; beyond `POOL` those of all others."""
+        found, dropped = self._ordered(POOL, filter)
+        if k > len(found) and (dropped or len(found) == POOL):
+            shown, most = {hit.one_hit for hit in found}, found[-1].score if found else 1.0
+            others, _ = self._ordered(MOST_HITS, filter)
+            found += _under(most, [hit for hit in others if hit.one_hit not in shown])
+        return found[:k]
+
+    def _ordered(self, pool: int, filter: Filter) -> tuple[list[Hit], bool]:
+        """Return the best of `pool` products that say what is asked for and as many that look like it, best first.
+
+        And whether some were left out for saying what is unwanted.
+        """
+        said = self.store.search_words(self.asked.words(), pool, self.category, filter)
+        scores = {hit.one_hit: (1 - LOOKS) * hit.score for hit in said}
+        hits = {hit.one_hit: hit for hit in said}
+        for hit, looks in self._seen(pool, filter, said):
+            hits.setdefault(hit.one_hit, hit)
+            scores[hit.one_hit] = scores.get(hit.one_hit, 0.0) + LOOKS * looks
+        found = [
+            replace(hit, score=round(min(scores[key], 1.0), SCORE_DECIMALS))
+            for key, hit in hits.items()
+            if not _says_unwanted(hit, self.asked)
+        ]
+        return _under(1.0, found)[:pool], len(found) < len(hits)
+
+    def _seen(self, pool: int, filter: Filter, said: Sequence[Hit]) -> list[tuple[Hit, float]]:
+        """Return products that look like the words, and those that say them, with how much they do, in [0, 1]."""
+        if self.vector is None:
+            return []
+        found = self._nearest(self.vector, pool, filter, said)
+        if pool not in self._scales:
+            every = found
+            if filter != self.every:
+                said = self.store.search_words(self.asked.words(), pool, self.category, self.every)
+                every = self._nearest(self.vector, pool, self.every, said)
+            scores = [hit.score for hit in every]
+            self._scales[pool] = min(scores, default=0.0), max(scores, default=0.0)
+        low, high = self._scales[pool]
+        return [(hit, min(max((hit.score - low) / (high - low), 0.0), 1.0) if high > low else 1.0) for hit in found]
+
+    def _nearest(self, vector: NDArray[np.float32], k: int, filter: Filter, said: Sequence[Hit]) -> list[Hit]:
+        """Return the `k` products nearest to the words' vector, and those that say them, each once."""
+        found = self.store.search(vector[None], k, [self.category or self.asked.category], filter)[0]
+        if said:
+            named = Condition("product_id", "=", tuple(sorted({hit.product_id for hit in said})))
+            found += self.store.search(vector[None], len(said), [self.category], Filter((*filter.conditions, named)))[0]
+        return list({hit.one_hit: hit for hit in found}.values())
 
 
 def refined(embedding: NDArray[np.float32], asked: Asked, labels: "Labels | None") -> NDArray[np.float32]:
@@ -115,40 +155,22 @@ def reordered(hits: Sequence[Hit], asked: Asked) -> list[Hit]:
     most = 1.0
     for start in range(0, len(hits), CANDIDATES):
         kept = [hit for hit in hits[start : start + CANDIDATES] if not _says_unwanted(hit, asked)]
-        weighed = [_weighed(hit, groups) for hit in kept] if groups else kept
-        capped = [replace(hit, score=min(hit.score, most)) for hit in weighed]
-        ordered += sorted(capped, key=lambda hit: (-hit.score, hit.product_id, hit.product.shop))
+        ordered += _under(most, [_weighed(hit, groups) for hit in kept] if groups else kept)
         most = ordered[-1].score if ordered else most
     return ordered
+
+
+def _under(most: float, hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits best first, none of which scores above `most`; see `likeness.scores_under`."""
+    under = scores_under(most, [hit.score for hit in hits])
+    scored = (hit.scored(score) for hit, score in zip(hits, under, strict=True))
+    return sorted(scored, key=lambda hit: (-hit.score, hit.product_id, hit.product.shop))
 
 
 def _weighed(hit: Hit, groups: Sequence[Sequence[str]]) -> Hit:
     said = _stems(hit)
     share = sum(not said.isdisjoint(group) for group in groups) / len(groups)
     return replace(hit, score=round(hit.score * (1 - MISSING + MISSING * share), SCORE_DECIMALS))
-
-
-def _seen(
-    asked: Asked,
-    labels: "Labels | None",
-    store: "Store",
-    k: int,
-    category: str | None,
-    filter: Filter,
-    said: Sequence[Hit],
-) -> list[tuple[Hit, float]]:
-    """Return products that look like the words, and those that say them, with how much they do, in [0, 1]."""
-    vector = labels.vector(asked) if labels else None
-    if vector is None:
-        return []
-    found = store.search(vector[None], k, [category or asked.category], filter)[0]
-    if said:
-        named = Condition("product_id", "=", tuple(sorted({hit.product_id for hit in said})))
-        found += store.search(vector[None], len(said), [category], Filter((*filter.conditions, named)))[0]
-    unique = {hit.one_hit: hit for hit in found}
-    scores = [hit.score for hit in unique.values()]
-    low, high = min(scores, default=0.0), max(scores, default=0.0)
-    return [(hit, (hit.score - low) / (high - low) if high > low else 1.0) for hit in unique.values()]
 
 
 def _says_unwanted(hit: Hit, asked: Asked) -> bool:

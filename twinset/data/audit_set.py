@@ -1,4 +1,4 @@
-"""What is wrong with a set of labelled photos as a whole: rare categories, odd boxes, the same photo twice, doubtful ones.
+"""What is wrong with a set of labelled photos as a whole: rare categories, odd boxes, copies, doubtful photos.
 
 What is wrong with single boxes by a detector's eye is audit.py's.
 """

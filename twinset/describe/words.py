@@ -120,7 +120,7 @@ def make_lexicon(data: Mapping[str, Any], taxonomy: Taxonomy) -> Lexicon:
 def read_words(text: str, lexicon: Lexicon | None = None) -> Asked:
     """Return what a text asks for. A text of no words asks for nothing."""
     known = lexicon or default_lexicon()
-    words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", text).casefold())
+    words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", unicodedata.normalize("NFKC", text).lower())
     found: list[tuple[Concept | str, bool]] = []  # and whether it is unwanted
     said: list[tuple[str, ...]] = []  # the words of each
     negated, place = False, 0

@@ -92,13 +92,12 @@ class Store(Protocol):
         categories: Sequence[str | None],
         filter: Filter | None = None,
         exclude: Key | None = None,
-        variants: bool = False,
     ) -> list[list[Hit]]:
         """Return for each of (N, dim) unit vectors its `k` nearest products, best first, ties by product_id.
 
         `categories` has one entry for each vector; None searches all, products of no category among them. A product
-        with several items counts once, by its best; so do products of one `group_id` in a shop, unless `variants`
-        asks for each of them. `Hit.variants` says for how many products a hit stands.
+        with several items counts once, by its best; so do products of one `group_id` in a shop. `Hit.variants` says
+        for how many products a hit stands.
         """
         ...
 
@@ -110,7 +109,7 @@ class Store(Protocol):
         ...
 
     def search_words(
-        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None, variants: bool = False
+        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None
     ) -> list[Hit]:
         """Return the `k` products that say most of the words in their title, type, tags, attributes and colours.
 

@@ -79,6 +79,10 @@ class Shelf(Protocol):
         """Write a note of a store that is there, whole or not at all. Raises StoreError."""
         ...
 
+    def has(self, number: int) -> bool:
+        """Return whether a generation's store was made."""
+        ...
+
     def open(
         self, number: int, model_version: str | None, create: bool, dim: int = DIM, guard: Guard | None = None
     ) -> Store:

@@ -96,19 +96,18 @@ class LanceStore:
         categories: Sequence[str | None],
         filter: Filter | None = None,
         exclude: Key | None = None,
-        variants: bool = False,
     ) -> list[list[Hit]]:
         for embedding in embeddings:
             check_embedding(embedding, "query", self._dim)
-        return self._latest().search(embeddings, k, categories, filter, exclude, variants)
+        return self._latest().search(embeddings, k, categories, filter, exclude)
 
     def facets(self, category: str | None, filter: Filter, fields: Sequence[str]) -> list[Facet]:
         return self._latest().facets(category, filter, fields)
 
     def search_words(
-        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None, variants: bool = False
+        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None
     ) -> list[Hit]:
-        return self._latest().search_words(words, k, category, filter, variants)
+        return self._latest().search_words(words, k, category, filter)
 
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
         return self._latest().plan(category, filter)

@@ -43,13 +43,16 @@ class LanceShelf:
         with translated(self._root, "a store that can be written", WRITE_ADVICE):
             self._notes.write(note, text)
 
+    def has(self, number: int) -> bool:
+        place = Place(self._root, number)
+        with translated(place.shown):
+            return _is_there(place)
+
     def open(
         self, number: int, model_version: str | None, create: bool, dim: int = DIM, guard: Guard | None = None
     ) -> LanceStore:
         place = Place(self._root, number)
-        with translated(place.shown):
-            there = _is_there(place)
-        if not there:
+        if not self.has(number):
             if not create:
                 raise _missing(place)
             with translated(place.shown, "a place to make a store in", "choose another --store"):

@@ -120,7 +120,6 @@ class MilvusStore:
         categories: Sequence[str | None],
         filter: Filter | None = None,
         exclude: Key | None = None,
-        variants: bool = False,
     ) -> list[list[Hit]]:
         for embedding in embeddings:
             check_embedding(embedding, "query", self._dim)
@@ -130,9 +129,7 @@ class MilvusStore:
         hits: list[list[Hit]] = [[] for _ in range(len(embeddings))]
         for category in dict.fromkeys(categories):
             numbers = [i for i, other in enumerate(categories) if other == category]
-            found = self._nearest(
-                embeddings[numbers], k, _within(category, conditions), "product" if variants else "group"
-            )
+            found = self._nearest(embeddings[numbers], k, _within(category, conditions))
             for i, mine in zip(numbers, found, strict=True):
                 hits[i] = mine
         return hits
@@ -150,23 +147,22 @@ class MilvusStore:
         return Selected([MilvusRows(self._query(condition, facet_fields(fields), self._level()))], share)
 
     def search_words(
-        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None, variants: bool = False
+        self, words: Words, k: int, category: str | None = None, filter: Filter | None = None
     ) -> list[Hit]:
         if k < 1:
             return []
         condition = _within(category, expressions(filter) if filter else [])
-        one_hit = "product" if variants else "group"
         kept: list[dict[str, Any]] = []
         best: list[dict[str, Any]] = []
         for chunk in _chunks(self._texts.best(words), 4 * k + 64):
             named = dict(chunk)
             allowed = f"{one_of('key', list(named))} and {condition}"
             kept += [row | {"score": named[row["key"]]} for row in self._query(allowed, HIT_FIELDS, self._level())]
-            best = _ranked(kept, one_hit)[:k]
+            best = _ranked(kept)[:k]
             if len(best) == k and best[-1]["score"] > chunk[-1][1]:
                 break
         full = self._rows([row["key"] for row in best])
-        counts = {} if variants else self._variants(best, condition)
+        counts = self._variants(best, condition)
         return [hit_of(full[row["key"]], row["score"], counts.get(row["group"])) for row in best if row["key"] in full]
 
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
@@ -263,8 +259,8 @@ class MilvusStore:
 
     # --- searching ----------------------------------------------------------------------------------------------------
 
-    def _nearest(self, embeddings: NDArray[np.float32], k: int, condition: str, one_hit: str) -> list[list[Hit]]:
-        """Return for each vector its hits among the rows that meet a condition; those of one `one_hit` are one.
+    def _nearest(self, embeddings: NDArray[np.float32], k: int, condition: str) -> list[list[Hit]]:
+        """Return for each vector its hits among the rows that meet a condition; those of one group are one.
 
         Some rows more than hits are asked for: a product may have several, and ties are told apart by id. Rows that
         are gone when they are read are left out; then, too, more are asked for.
@@ -273,10 +269,10 @@ class MilvusStore:
         waiting, limit = list(range(len(embeddings))), min(2 * k + 16, MOST_RESULTS)
         while waiting and k > 0:
             found = self._search(embeddings[waiting], limit, condition)
-            ranked = [_ranked(rows, one_hit)[:k] for rows in found]
+            ranked = [_ranked(rows)[:k] for rows in found]
             shown = [row for rows in ranked for row in rows]
             full = self._rows([row["key"] for row in shown])
-            counts = self._variants([row for row in shown if one_hit == "group"], condition)
+            counts = self._variants(shown, condition)
             unfinished = []
             for i, rows, best in zip(waiting, found, ranked, strict=True):
                 hits[i] = [
@@ -392,11 +388,11 @@ def _score(cosine: float) -> float:
     return round(min(max(float(cosine), 0.0), 1.0), SCORE_DECIMALS)
 
 
-def _ranked(rows: Sequence[dict[str, Any]], one_hit: str) -> list[dict[str, Any]]:
-    """Return the best row of those with the same `one_hit`, best first, ties by product_id."""
+def _ranked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the best row of each group, best first, ties by product_id."""
     best: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: (-row["score"], row["product_id"], row["shop"], row["key"])):
-        best.setdefault(row[one_hit], row)
+        best.setdefault(row["group"], row)
     return list(best.values())
 
 

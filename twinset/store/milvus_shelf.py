@@ -39,6 +39,9 @@ class MilvusShelf:
     def write(self, note: str, text: str) -> None:
         self._notes.write(note, text)
 
+    def has(self, number: int) -> bool:
+        return _has(self._server, self._collection(number))
+
     def open(
         self, number: int, model_version: str | None, create: bool, dim: int = DIM, guard: Guard | None = None
     ) -> MilvusStore:

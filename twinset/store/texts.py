@@ -21,6 +21,7 @@ WORD_COLUMNS = ("title", "article_type", "tags", "attributes", "colours", "colou
 MAIN_SHARE = 0.25  # an item says its first colour, and what covers this much of it
 BREVITY = 0.05  # of a score: how much a row that says nothing else is ahead of one that says much more
 _SPLIT = r"[^\p{L}\p{N}]+"
+_NO_ROWS = np.zeros(0, np.int32)
 _SPELLINGS = ((r"\bt[- ]?shirt", "tshirt"), (r"\be-", "e"), (r"['’]s\b", ""))
 
 
@@ -36,7 +37,7 @@ class Words:
 
 
 def word_stems(text: str) -> list[str]:
-    """Return the words of a text as they are compared: lower case, without an English plural's ending."""
+    """Return the words of a text as they are compared: without case, and without an English plural's ending."""
     lower = unicodedata.normalize("NFKC", text).lower()
     for pattern, spelling in _SPELLINGS:
         lower = re.sub(pattern, spelling, lower)
@@ -44,6 +45,7 @@ def word_stems(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
+    word = word.casefold()  # beyond lower case: ß is ss, a final ς is σ
     if len(word) > 4 and word.endswith(("sses", "shes", "ches", "xes")):
         return word[:-2]
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us")):
@@ -71,18 +73,26 @@ class TextIndex:
         self._starts = np.searchsorted(codes, np.arange(len(self._number) + 1))
         self._lengths = np.maximum(np.bincount(self._rows, minlength=self.rows), 1)
 
+    def said(self, words: Words) -> list[NDArray[np.int32]]:
+        """Return the rows that say each of the groups, and then each of the literal words."""
+        found = []
+        for group in (*words.groups, *((stem,) for stem in words.literal)):
+            rows = [self._postings(stem) for stem in group if stem in self._number]
+            found.append(np.unique(np.concatenate(rows)) if len(rows) > 1 else rows[0] if rows else _NO_ROWS)
+        return found
+
     def score(self, words: Words) -> NDArray[np.float32]:
-        """Return (N,) scores in [0, 1], 0 for a row that says none of the words."""
+        """Return (N,) scores in [0, 1] among its own rows, 0 for a row that says none of the words."""
+        said = self.said(words)
+        return self.weigh(said, worth_of(words, self.rows, [len(rows) for rows in said]))
+
+    def weigh(self, said: Sequence[NDArray[np.int32]], worth: Sequence[float]) -> NDArray[np.float32]:
+        """Return (N,) scores in [0, 1] of its rows by what they say, each of some worth; see `worth_of`."""
         scores, matched = np.zeros(self.rows, np.float32), np.zeros(self.rows, np.float32)
-        total = 0.0
-        literal = [(stem,) for stem in words.literal if stem in self._number]
-        for group in (*words.groups, *literal):
-            found = [self._postings(stem) for stem in group if stem in self._number]
-            rows = np.unique(np.concatenate(found)) if len(found) > 1 else found[0] if found else np.zeros(0, np.int32)
-            value = math.log(1 + self.rows / (len(rows) + 1))
-            total += value
+        for rows, value in zip(said, worth, strict=True):
             scores[rows] += value
-            matched[rows] += 1
+            matched[rows] += value > 0
+        total = sum(worth)
         if total <= 0:
             return scores
         brief = np.minimum(matched / self._lengths, 1)
@@ -91,6 +101,15 @@ class TextIndex:
     def _postings(self, stem: str) -> NDArray[np.int32]:
         number = self._number[stem]
         return self._rows[self._starts[number] : self._starts[number + 1]]
+
+
+def worth_of(words: Words, rows: int, said: Sequence[int]) -> list[float]:
+    """Return what it is worth to say each of the groups and literal words, where `said` of so many rows do.
+
+    A literal word that none says is worth nothing.
+    """
+    idf = [math.log(1 + rows / (count + 1)) for count in said]
+    return [value if i < len(words.groups) or said[i] else 0.0 for i, value in enumerate(idf)]
 
 
 def _texts(rows: pa.Table) -> pa.Array:
@@ -143,9 +162,3 @@ def best_rows(
     if len(firsts) > k:
         firsts = firsts[values[firsts] >= values[firsts[k - 1]]]
     return rows[firsts], values[firsts]
-
-
-def plain_words(texts: Sequence[str]) -> Words:
-    """Return words that are to be said as they are, each a group of its own."""
-    stems = dict.fromkeys(stem for text in texts for stem in word_stems(text))
-    return Words(tuple((stem,) for stem in stems))

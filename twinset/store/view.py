@@ -15,7 +15,7 @@ from twinset.store.filters import Filter
 from twinset.store.nearest import nearest, scan_is_exact
 from twinset.store.part import ROW_ID, Part, PartRows, part_of_table
 from twinset.store.rows import Variants, entry_of
-from twinset.store.texts import Words, best_rows
+from twinset.store.texts import Words, best_rows, worth_of
 from twinset.types import Facet, Hit
 
 SMALL_PARTS = 8  # more are made one
@@ -31,6 +31,10 @@ class Live:
     @property
     def count(self) -> int:
         return len(self.part) if self.alive is None else int(np.count_nonzero(self.alive))
+
+    def count_of(self, rows: NDArray[np.int32]) -> int:
+        """Return how many of some rows are still so."""
+        return len(rows) if self.alive is None else int(np.count_nonzero(self.alive[rows]))
 
     def without(self, places: NDArray[np.int64]) -> "Live":
         """Return the part with some rows gone."""
@@ -109,7 +113,6 @@ class View:
         categories: Sequence[str | None],
         filter: Filter | None = None,
         exclude: Key | None = None,
-        variants: bool = False,
     ) -> list[list[Hit]]:
         """Return for each vector its hits; see `Store.search`."""
         kept = {
@@ -118,7 +121,7 @@ class View:
             for i, live in enumerate(self.parts)
         }
         return [
-            self._nearest(embedding, k, category, [kept[category, i] for i in range(len(self.parts))], variants)
+            self._nearest(embedding, k, category, [kept[category, i] for i in range(len(self.parts))])
             for embedding, category in zip(embeddings, categories, strict=True)
         ]
 
@@ -137,17 +140,18 @@ class View:
 
         return count_facets(fields, filter, select)
 
-    def search_words(
-        self, words: Words, k: int, category: str | None, filter: Filter | None = None, variants: bool = False
-    ) -> list[Hit]:
+    def search_words(self, words: Words, k: int, category: str | None, filter: Filter | None = None) -> list[Hit]:
         """Return the hits that say the words; see `Store.search_words`."""
+        said = [live.part.texts.said(words) for live in self.parts]
+        counts = [sum(map(Live.count_of, self.parts, rows)) for rows in zip(*said, strict=True)]
+        worth = worth_of(words, self.rows, counts)  # among all rows, whenever they were written
         kept, found = [], []
-        for live in self.parts:
+        for live, mine in zip(self.parts, said, strict=True):
             rows = live.part.rows_of(category)
             kept.append(live.part.allowed(rows, filter, live.alive))
-            keys = live.part.product if variants else live.part.group
-            found.append(best_rows(live.part.texts.score(words)[rows], k, keys, kept[-1], rows.start))
-        return self._merged(found, k, category, kept, variants) if k > 0 else []
+            scores = live.part.texts.weigh(mine, worth)[rows]
+            found.append(best_rows(scores, k, live.part.group, kept[-1], rows.start))
+        return self._merged(found, k, category, kept) if k > 0 else []
 
     def plan(self, category: str | None, filter: Filter | None = None) -> str:
         """Return in words how a search is answered."""
@@ -176,9 +180,6 @@ class View:
         """Yield products as stored, all or those named; see `Store.entries`."""
         for live in self.parts:
             yield from live.part.entries(live.alive, keys)
-
-    def __contains__(self, key: Key) -> bool:
-        return any(True for _ in self._found(key))
 
     def fingerprints(self) -> dict[Key, Fingerprint]:
         """Return what tells whether products changed."""
@@ -230,15 +231,14 @@ class View:
         k: int,
         category: str | None,
         kept: Sequence[NDArray[np.bool_] | None],
-        variants: bool,
     ) -> list[Hit]:
         if k < 1:
             return []
         found = []
         for live, allowed in zip(self.parts, kept, strict=True):
-            keys = live.part.product if variants else live.part.group
-            found.append(nearest(live.part.vectors, embedding, k, live.part.rows_of(category), keys, allowed))
-        return self._merged(found, k, category, kept, variants)
+            rows = live.part.rows_of(category)
+            found.append(nearest(live.part.vectors, embedding, k, rows, live.part.group, allowed))
+        return self._merged(found, k, category, kept)
 
     def _merged(
         self,
@@ -246,14 +246,12 @@ class View:
         k: int,
         category: str | None,
         kept: Sequence[NDArray[np.bool_] | None],
-        variants: bool,
     ) -> list[Hit]:
         """Return the hits of the rows and scores that each part found, best first."""
         found: list[tuple[float, str, str, Any, int, int, Hit]] = []
         for i, (live, (rows, scores)) in enumerate(zip(self.parts, best_of_parts, strict=True)):
             for row, score, hit in zip(rows.tolist(), scores.tolist(), live.part.hits(rows.tolist()), strict=True):
-                key = (hit.product.shop, False, hit.product_id) if variants else hit.one_hit
-                found.append((-score, hit.product_id, hit.product.shop, key, i, row, hit))
+                found.append((-score, hit.product_id, hit.product.shop, hit.one_hit, i, row, hit))
         found.sort(key=lambda entry: entry[:3])
         best: dict[Any, tuple[float, int, int, Hit]] = {}
         for negative, _, _, key, i, row, hit in found:

@@ -18,13 +18,15 @@ from twinset.errors import FilterError
 from twinset.store.filters import FIELDS, ORDERED, And, Condition, Filter, Node, Not, Or, Value, to_number
 from twinset.taxonomy import default_taxonomy
 
+MAX_LENGTH = 2000  # characters of a string
 MAX_DEPTH = 20  # of parentheses and nots
-_FIELD = re.compile(r"\s*((?:tags|attributes)\.[^!<>=]*?|[A-Za-z_][^!<>=()]*?)\s*(!=|<=|>=|=|<|>)", re.DOTALL)
+# Names run up to the operator, blanks and all: a blank that could belong to two parts of a pattern costs a square.
+_FIELD = re.compile(r"\s*((?:tags|attributes)\.[^!<>=]*|[A-Za-z_][^!<>=()]*)(!=|<=|>=|=|<|>)")
 _WORD = r"(?i:{})(?=[\s(])"
 _NOT = re.compile(r"\s*" + _WORD.format("not"))
 _NAMES = "|".join(re.escape(name) for name in FIELDS if not name.endswith(".NAME"))
-_NAMES += r"|(?:tags|attributes)\.[^!<>=]+?"
-_STARTS = rf"(?=\s*(?:\(\s*)*(?:(?i:not)[\s(]+)*(?:{_NAMES})\s*[!<>=])"  # of a condition
+_NAMES = rf"(?:{_NAMES})\s*|(?:tags|attributes)\.[^!<>=]+"
+_STARTS = rf"(?=\s*(?:\(\s*)*(?:(?i:not)[\s(]+)*(?:{_NAMES})[!<>=])"  # of a condition
 _JOINED = {word: re.compile(r"\s*\b" + _WORD.format(word) + _STARTS, re.DOTALL) for word in ("and", "or")}
 _VALUE_ENDS = re.compile(r"\s" + _WORD.format("and|or") + _STARTS, re.DOTALL)
 _PIECE = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(,|$)', re.DOTALL)
@@ -69,6 +71,8 @@ class _Reader:
         self.text, self.place, self.depth, self.groups = text, 0, 0, 0
 
     def read(self) -> Node:
+        if len(self.text) > MAX_LENGTH:
+            raise self._error(f"at most {MAX_LENGTH} characters", str(len(self.text)))
         node = self._where()
         if self.text[self.place :].strip():
             raise self._error("the end, and, or or", repr(self.text[self.place :].strip()))
@@ -117,7 +121,7 @@ class _Reader:
         if not match:
             rest = self.text[self.place :]
             raise self._error("field=value[,value] or one of != < <= > >=", repr(rest))
-        field, op = match[1], match[2]
+        field, op = match[1].rstrip(), match[2]
         rest = self.text[self.place : self._value_end()]
         self.place += len(rest)
         words = _words(rest)
