@@ -437,7 +437,7 @@ def test_a_finished_encoders_parts_are_weighed_anew(catalogue, trained, tmp_path
 def test_weights_of_parts_leave_kind_its_share(monkeypatch) -> None:
     parts = Parts.of(Embedded((None,), np.eye(1, 256, dtype=np.float32)))
     seen = []
-    monkeypatch.setattr("twinset.describe.balance._figures", lambda *given: seen.append(given[4]) or FIGURES)
+    monkeypatch.setattr("twinset.describe.balance._figures", lambda *given: seen.append(given[3]) or FIGURES)
     weights, figures = choose_weights(parts, parts, parts, lambda weights: {})
 
     assert all(sum(each) == pytest.approx(1) and min(each) >= 0.1 for each in seen)

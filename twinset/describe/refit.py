@@ -67,13 +67,7 @@ def refit_labels(
     out.mkdir(parents=True, exist_ok=True)
     if reweigh is not None:
         shown, asked, moved = map(Parts.of, parts)
-        weights, found = choose_weights(
-            shown,
-            asked,
-            moved,
-            lambda w: _rescaled(trained, _factors(encoder.config, w)),
-            Parts.of(seen[1]) if street_dev else None,
-        )
+        weights, found = choose_weights(shown, asked, moved, lambda w: _rescaled(trained, _factors(encoder.config, w)))
         factors = _factors(encoder.config, weights)
         trained = _rescaled(trained, factors)
         parts, seen = ([Embedded(e.samples, e.embeddings * factors) for e in each] for each in (parts, seen))

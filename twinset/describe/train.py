@@ -198,10 +198,7 @@ def finish_encoder(
     dev = [s for s in samples if is_dev(s.product_id) and s.article_type != UNKNOWN]
     shown, asked = embed_parts(trainee.net, train, size), embed_parts(trainee.net, dev, size)
     moved = embed_parts(trainee.net, dev, size, STREET_VIEW, scenes)
-    worn, worn_dev = embed_parts(trainee.net, street, size), embed_parts(trainee.net, street_dev, size)
-    weights, figures = choose_weights(
-        shown, asked, moved, lambda w: trained_heads(trainee.tasks, w, vocabulary), worn_dev if street_dev else None
-    )
+    weights, figures = choose_weights(shown, asked, moved, lambda w: trained_heads(trainee.tasks, w, vocabulary))
     log.info("weights of kind, colour, shades and look %s on dev: %s", weights, figures)
     out.mkdir(parents=True, exist_ok=True)
     difference = export_encoder(copy.deepcopy(trainee.net), weights, size, out / "encoder.onnx")
@@ -209,6 +206,7 @@ def finish_encoder(
     EncoderConfig(size, weights=weights).save(out / "encoder.json", dev=figures)
     (out / LABELS).unlink(missing_ok=True)
     measured = [described.colours for described in load_encoder(out).describe([crop(s.pixels, s.box) for s in dev])]
+    worn, worn_dev = embed_parts(trainee.net, street, size), embed_parts(trainee.net, street_dev, size)
     *parts, seen, seen_dev = (
         Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved, worn, worn_dev)
     )
