@@ -25,8 +25,6 @@ class ViewSettings:
     """How far a view may be from the picture it is made of."""
 
     box: float = 0.1  # sides move by up to this share of the box
-    stretch: float = 0.1  # natural logarithm by which width over height changes at most
-    mirrored: float = 0.5  # probability
     light: float = 0.15  # brightness and contrast
     tint: float = 0.04  # white balance; more would teach that colours don't matter
     background: float = 0.0  # probability of another background, where the item's pixels are known
@@ -76,7 +74,7 @@ def make_view(
     left, top, right, bottom = x1 - move[0], y1 - move[1], x2 + move[2], y2 + move[3]
     left, top = max(left, 0.0), max(top, 0.0)
     right, bottom = min(right, float(picture.width)), min(bottom, float(picture.height))
-    aspect = (right - left) / (bottom - top) * np.exp(rng.uniform(-settings.stretch, settings.stretch))
+    aspect = (right - left) / (bottom - top) * np.exp(rng.uniform(-0.1, 0.1))
     inner_w, inner_h = (size, max(8, round(size / aspect))) if aspect >= 1 else (max(8, round(size * aspect)), size)
     corners = np.array([[left, top], [left, bottom], [right, bottom], [right, top]])
     corners = _turned(corners, rng.uniform(-settings.turn, settings.turn))
@@ -91,7 +89,7 @@ def make_view(
     inner_alpha = alpha.transform((inner_w, inner_h), Pillow.Transform.QUAD, quad, Pillow.Resampling.BILINEAR)
     if rng.random() < settings.occlusion and scenes:
         _cover(inner, inner_alpha, scenes, rng)
-    if rng.random() < settings.mirrored:
+    if rng.random() < 0.5:
         inner = inner.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
         inner_alpha = inner_alpha.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
     pixels = np.full((size, size, 3), FILL, np.uint8)
