@@ -28,8 +28,7 @@ LEAST_KIND = 0.1  # what the others leave it
 CLOSE = 0.02  # in the sum of six shares
 RIGHT = ("type", "colour", "both", "type_unweighted", "colour_unweighted", "both_unweighted")
 INSTANCE = 0.7  # share of street views that is to find its product first: beyond, they say more of light than shoppers
-# Nearly as it is indexed: as ever stretched a little, and mirrored or not, so that no classifier learns by heart the very
-# pictures the network has seen.
+# Nearly as it is indexed: stretched a little, mirrored or not, so that no classifier learns the very pictures by heart.
 STILL = ViewSettings(box=0, light=0, tint=0, bend=0, degrade=0)
 
 
