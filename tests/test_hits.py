@@ -10,7 +10,7 @@ from test_store import MODEL, make_entry, random_entries, unit
 
 from twinset import hits as module
 from twinset.errors import NotFound, StoreError, UsageError
-from twinset.hits import Wanted, find_pages, similar_page
+from twinset.hits import Ranking, Wanted, find_pages, similar_page
 from twinset.rules import Rules, load_rules, parse_rules, save_rules
 from twinset.store import Key, open_store, views
 from twinset.types import Colour, Hit, Product, Why
@@ -68,7 +68,7 @@ def page_of(store, query, category, **wanted):
     def search(filter, k):
         return store.search(query[None], k, [category], filter)
 
-    (page,) = find_pages(store, search, [category], Wanted(**wanted))
+    (page,) = find_pages(Ranking(store, Wanted(**wanted)), search, [category])
     return page
 
 

@@ -89,10 +89,9 @@ class Ranking:
 
 
 def find_pages(
-    store: Store,
+    ranking: Ranking,
     search: Search,
     categories: Sequence[str | None],
-    wanted: Wanted,
     colours: Sequence[Sequence[Colour]] = (),
     counted: Callable[[Filter], Filter] = lambda filter: filter,
 ) -> list[Page]:
@@ -101,7 +100,7 @@ def find_pages(
     With each item's colours the hits come in the order that shoppers' clicks taught, if they did. `counted` narrows the
     filter to what `search` looks among, for facets to count.
     """
-    ranking = Ranking(store, wanted)
+    store, wanted = ranking.store, ranking.wanted
     found = ranking.pages(search, [{category} for category in categories], colours)
     facets = {
         category: tuple(store.facets(category, counted(ranking.filter), wanted.facets)) if wanted.facets else ()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from twinset.boxes import box_iou, clip_boxes
 from twinset.describe.words import Asked, read_words
 from twinset.errors import UsageError
-from twinset.hits import MOST_HITS, Page, Wanted, find_pages
+from twinset.hits import MOST_HITS, Page, Ranking, Wanted, find_pages
 from twinset.images import Photo
 from twinset.likeness import CANDIDATES, explain_hit, search_alike
 from twinset.naming import FAINT_SCORE, name_item, one_for_each_garment, seen_at
@@ -115,7 +115,9 @@ def search_image(
 
     with stage("store"):
         colours = [one.item.colours for one in found]
-        pages = find_pages(store, search, categories, wanted, colours, lambda filter: refined_filter(filter, asked))
+        pages = find_pages(
+            Ranking(store, wanted), search, categories, colours, lambda filter: refined_filter(filter, asked)
+        )
     answered = (
         _answered(replace(one.item, offset=offset), page, models) for one, page in zip(found, pages, strict=True)
     )

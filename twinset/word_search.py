@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from twinset.describe.words import Asked, read_words
 from twinset.errors import UsageError
-from twinset.hits import MOST_HITS, Page, Wanted, find_pages
+from twinset.hits import MOST_HITS, Page, Ranking, Wanted, find_pages
 from twinset.likeness import CANDIDATES, SCORE_DECIMALS, scores_under
-from twinset.rules import DEFAULT_SHOP, load_rules, scope
 from twinset.stages import stage
-from twinset.store import Filter, parse_where
+from twinset.store import Filter
 from twinset.store.filters import Condition, Node, Not
 from twinset.store.texts import word_stems
 from twinset.types import Hit
@@ -51,16 +50,13 @@ def words_page(words: str, models: "Models", store: "Store", wanted: Wanted, cat
         return refined_filter(filter, asked, colours=False)
 
     with stage("store"):
-        shop = wanted.shop or DEFAULT_SHOP
-        rules = load_rules(store, shop) if wanted.rules is None else wanted.rules
-        own = () if wanted.shop is None else (Condition("shop", "=", (wanted.shop,)),)
-        every = Filter(own) & parse_where(wanted.where) & scope(rules, shop)
-        searched = _Search(asked, models.labels, store, category, counted(every))
+        ranking = Ranking(store, wanted)
+        searched = _Search(asked, models.labels, store, category, counted(ranking.filter))
 
         def search(filter: Filter, k: int) -> list[list[Hit]]:
             return [searched.meant(k, counted(filter))]
 
-        (page,) = find_pages(store, search, [category], replace(wanted, rules=rules), counted=counted)
+        (page,) = find_pages(ranking, search, [category], counted=counted)
     return page
 
 

@@ -47,7 +47,7 @@ def data() -> None:
     "--survey",
     "surveyed",
     is_flag=True,
-    help="Look at the set as a whole too: rare and confused categories, doubtful photos, the same photo twice.",
+    help="Look at the set as a whole too: rare and confused categories, odd boxes, doubtful photos, copies.",
 )
 @options(strict_option, model_option, threads_option, json_option, html_option)
 def audit(

@@ -171,7 +171,7 @@ def train_detector(
         line["images_per_s"] = round(len(chosen) / (time.monotonic() - began), 1)
         if evaluate:
             line.update(evaluate(torch_detector(average, config)))
-        save_checkpoint(out / CHECKPOINT, net, average, optimizer, state)  # then its line: no epoch is without one
+        save_checkpoint(out / CHECKPOINT, net, average, optimizer, state)  # last, and its line at once
         with (out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         log.info("%s", line)
