@@ -8,11 +8,13 @@ import sys
 import urllib.request
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import is_one_error_line
 
 from twinset.errors import DataError, UsageError
+from twinset.server import run as server_run
 from twinset.server.config import HELP, ServeConfig, config_of, resolve
 from twinset.server.run import listen
 from twinset.server.settings import ServerSettings
@@ -146,3 +148,22 @@ def test_an_answers_body_does_not_wait_for_the_headers_to_be_confirmed():
         connection, _ = listener.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("ready_before", [False, True])
+def test_a_process_that_cannot_load_ends_the_others_only_where_none_was_ready(tmp_path, monkeypatch, ready_before):
+    if ready_before:
+        (tmp_path / "1.ready").touch()
+    codes = []
+
+    def leave(code):
+        codes.append(code)
+        raise SystemExit
+
+    monkeypatch.setattr(server_run.os, "_exit", leave)
+    engine = SimpleNamespace(shop=None, problem=DataError("no store"))
+    with pytest.raises(SystemExit):
+        server_run._mark_when_ready(SimpleNamespace(state=SimpleNamespace(engine=engine)), tmp_path)
+
+    said = [file.read_text() for file in tmp_path.glob("*.problem")]
+    assert (codes, said) == (([1], []) if ready_before else ([server_run.STARTUP_FAILURE], ["no store"]))

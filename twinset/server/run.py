@@ -103,7 +103,7 @@ def _serve_together(
 ) -> None:
     """Serve from several processes on one socket; one that dies is started again.
 
-    One that can't load what it serves ends them all. Raises DataError with what it said.
+    If none can load what it serves, they all end. Raises DataError with what one said.
     """
     open_shop(facts["store"], facts["model"], facts["threads"])  # what can't be opened is told once, here
     with tempfile.TemporaryDirectory(prefix="twinset-figures-") as figures:
@@ -129,12 +129,17 @@ def app_of_worker() -> FastAPI:
 
 
 def _mark_when_ready(app: FastAPI, folder: Path) -> None:
-    """Leave a file in a folder once this process is ready; end it if it can't be, leaving a file that says why."""
+    """Leave a file in a folder once this process is ready; end it if it can't be.
+
+    Where one was ready before, a store may be away for a while: it is started again. Else a file says why it ends.
+    """
     while (engine := getattr(app.state, "engine", None)) is None or engine.shop is None:
         if engine is not None and engine.problem is not None:
+            if any(folder.glob("*.ready")):
+                os._exit(1)
             said = " ".join(str(engine.problem).split()) or type(engine.problem).__name__
             (folder / f"{os.getpid()}.problem").write_text(said, encoding="utf-8")
-            os._exit(STARTUP_FAILURE)  # with which its parent does not start it again
+            os._exit(STARTUP_FAILURE)  # with which its parent starts none again and ends
         time.sleep(0.02)
     (folder / f"{os.getpid()}.ready").touch()
 
