@@ -11,6 +11,7 @@ from twinset.rules import DEFAULT_SHOP, Rules, Search, apply_rules, load_rules, 
 from twinset.store import Filter, Key, Store, parse_where
 from twinset.store.facets import check_facets
 from twinset.store.filters import Condition
+from twinset.taxonomy import Taxonomy
 from twinset.types import Colour, Facet, Hit
 
 MOST_HITS = 10_000  # that can be paged through
@@ -38,6 +39,7 @@ class Wanted:
     facets: Sequence[str] = ()  # fields to count
     explain: bool = False
     rules: Rules | None = None  # in the place of the shop's own: for a look at them before they are kept
+    taxonomy: Taxonomy | None = None  # the model's, whose names `where` has; None: the one that ships
 
     def __post_init__(self) -> None:
         last = MOST_HITS - self.k
@@ -45,7 +47,7 @@ class Wanted:
         _check("offset", 0 <= self.offset <= last, f"a whole number from 0 to {last}", self.offset)
         _check("min_score", 0 <= self.min_score <= 1, "a number from 0 to 1", self.min_score)
         check_facets(self.facets)
-        parse_where(self.where)
+        parse_where(self.where, self.taxonomy)
 
 
 class Ranking:
@@ -57,7 +59,7 @@ class Ranking:
         self.rules: Rules = load_rules(store, self.shop) if wanted.rules is None else wanted.rules
         self.ranker = load_ranker(store, self.shop)
         own = () if wanted.shop is None else (Condition("shop", "=", (wanted.shop,)),)
-        self.filter = Filter(own) & parse_where(wanted.where) & scope(self.rules, self.shop)
+        self.filter = Filter(own) & parse_where(wanted.where, wanted.taxonomy) & scope(self.rules, self.shop)
 
     def pages(
         self, search: Search, categories: Sequence[Set[str | None]], colours: Sequence[Sequence[Colour]] = ()
@@ -71,11 +73,11 @@ class Ranking:
             found = search(self.filter & more, k)
             return [[hit for hit in hits if hit.score >= self.wanted.min_score] for hits in found]
 
-        start, end = self.wanted.offset, self.wanted.offset + self.wanted.k
+        start, end, known = self.wanted.offset, self.wanted.offset + self.wanted.k, self.wanted.taxonomy
         if self.ranker is None or not colours:
-            found = apply_rules(self.rules, self.shop, alike, end + 1, categories)
+            found = apply_rules(self.rules, self.shop, alike, end + 1, categories, known)
         else:
-            deep = apply_rules(self.rules, self.shop, alike, max(end + 1, POOL), categories)
+            deep = apply_rules(self.rules, self.shop, alike, max(end + 1, POOL), categories, known)
             found = [self.ranker.order(own, hits) for own, hits in zip(colours, deep, strict=True)]
         more = end + self.wanted.k <= MOST_HITS  # else the next page would be refused
         return [(tuple(hits[start:end]), end if more and len(hits) > end else None) for hits in found]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from twinset.describe.encoder import Described, Encoder, cut_items, load_encoder
 from twinset.describe.labels import Labels, load_labels
 from twinset.describe.tower import Tower, is_tower, load_tower, version_settings
-from twinset.detect.detector import Detector, DetectorConfig, load_detector
+from twinset.detect.detector import Detector, DetectorConfig, load_config, load_detector
 from twinset.errors import ModelError, ModelMismatch
 from twinset.filling import filling, least_score, raise_filling
 from twinset.levels import at_level
@@ -145,6 +145,12 @@ def start_file(name: str, network: str) -> Path:
             f"found no {missing[0]}"
         )
     return file
+
+
+def find_taxonomy(name: str = "default") -> Taxonomy:
+    """Return the taxonomy of a model, of which nothing is loaded. Raises ModelError, DataError."""
+    folder = model_folder(name)
+    return model_taxonomy(folder, load_config(folder / FILES[1]))
 
 
 def model_taxonomy(folder: Path, config: DetectorConfig) -> Taxonomy:

@@ -47,21 +47,23 @@ def similar_products(
     offset: int = 0,
     diversity: float = 0.0,
     merge_copies: bool = False,
+    taxonomy: Taxonomy | None = None,
 ) -> list[Hit]:
     """Return up to `k` other products of a shop most like one of its own, best first, by their best pair of items.
 
     They are of the categories its items have; a product of no category is compared with all. `offset` leaves out the
     first so many. `merge_copies` makes near-duplicate listings one hit, which names the others, and leaves out those of
     the product itself. `diversity` in [0, 1] trades likeness for difference among the first offset + k hits; which ones
-    there are changes, their order does not. Raises NotFound, UsageError.
+    there are changes, their order does not. `taxonomy` is that of the store's model, by default the one that ships:
+    `where` names its categories. Raises NotFound, UsageError.
     """
     _check_diversity(diversity)
-    wanted = Wanted(k, offset, min_score, where, shop)
+    wanted = Wanted(k, offset, min_score, where, shop, taxonomy=taxonomy)
     key = Key(shop, product_id)
     if not diversity and not merge_copies:
         return list(similar_page(store, key, wanted).hits)
     end = offset + k
-    wide = Wanted(max(end, min(MOST, SPARE * end)), 0, min_score, where, shop)
+    wide = Wanted(max(end, min(MOST, SPARE * end)), 0, min_score, where, shop, taxonomy=taxonomy)
     hits = list(similar_page(store, key, wide).hits)
     vectors = lead_vectors(store, [hit.product for hit in hits])
     if merge_copies:
@@ -75,16 +77,23 @@ def similar_products(
 
 
 def other_colours(
-    product_id: str, store: "Store", *, shop: str = "default", k: int = 12, where: Sequence[str] = ()
+    product_id: str,
+    store: "Store",
+    *,
+    shop: str = "default",
+    k: int = 12,
+    where: Sequence[str] = (),
+    taxonomy: Taxonomy | None = None,
 ) -> list[InColour]:
     """Return for up to `k` colours that a product is not of the product most like it, the same thing first.
 
     Variants of the product's group and listings whose titles differ by colour words alone are the same thing in
-    another colour; for other colours it is what looks most like it, best first. Raises NotFound, UsageError.
+    another colour; for other colours it is what looks most like it, best first. `taxonomy` as in `similar_products`.
+    Raises NotFound, UsageError.
     """
-    Wanted(k, where=where)
+    taxonomy = taxonomy or default_taxonomy()
+    Wanted(k, where=where, taxonomy=taxonomy)
     entry = store.get(product_id, shop)
-    taxonomy = default_taxonomy()
     own = {colour.name for item in entry.items for colour in item.colours[:1]}
     found = []
     for colour in taxonomy.colours:
@@ -92,7 +101,7 @@ def other_colours(
             continue
         hits = [
             hit
-            for hit in _nearest(entry, store, SPARE * SPARE, [*where, f"colour={colour}"])
+            for hit in _nearest(entry, store, SPARE * SPARE, [*where, f"colour={colour}"], taxonomy)
             if hit.colours and hit.colours[0].name == colour and _same_kind(hit.product, entry.product)
         ]
         same = [hit for hit in hits if _same_thing(hit.product, entry.product, taxonomy)]
@@ -103,19 +112,26 @@ def other_colours(
 
 
 def cheaper_products(
-    product_id: str, store: "Store", *, shop: str = "default", k: int = 24, where: Sequence[str] = ()
+    product_id: str,
+    store: "Store",
+    *,
+    shop: str = "default",
+    k: int = 24,
+    where: Sequence[str] = (),
+    taxonomy: Taxonomy | None = None,
 ) -> list[Hit]:
     """Return up to `k` products like one of the store's that cost less in its currency, most alike first.
 
-    A sale price counts where there is one. A product without a price has none cheaper. Raises NotFound, UsageError.
+    A sale price counts where there is one. A product without a price has none cheaper. `taxonomy` as in
+    `similar_products`. Raises NotFound, UsageError.
     """
-    Wanted(k, where=where)
+    Wanted(k, where=where, taxonomy=taxonomy)
     entry = store.get(product_id, shop)
     price = price_of(entry.product)
     if price is None:
         return []
     size = max(k, min(MOST, SPARE * k))
-    found = _nearest(entry, store, size, [*where, f"price<{price}"])
+    found = _nearest(entry, store, size, [*where, f"price<{price}"], taxonomy)
     cheaper = [hit for hit in found if _is_cheaper(hit.product, price, entry.product.currency)]
     best: dict[tuple[str, bool, str], Hit] = {}
     for hit in sorted(cheaper, key=lambda hit: (-hit.score - hit.moved, hit.product_id)):
@@ -156,9 +172,10 @@ def _check_diversity(diversity: float) -> None:
         )
 
 
-def _nearest(entry: "Entry", store: "Store", k: int, where: Sequence[str]) -> list[Hit]:
+def _nearest(entry: "Entry", store: "Store", k: int, where: Sequence[str], taxonomy: Taxonomy | None) -> list[Hit]:
     """Return the products of its shop nearest to one, by the shop's rules."""
-    return list(similar_page(store, entry.key, Wanted(k, where=where, shop=entry.key.shop)).hits)
+    wanted = Wanted(k, where=where, shop=entry.key.shop, taxonomy=taxonomy)
+    return list(similar_page(store, entry.key, wanted).hits)
 
 
 def _same_kind(one: Product, other: Product) -> bool:

@@ -1,7 +1,7 @@
 """What a merchandiser wants of a shop's hits: only what is in stock, some products higher, lower or in front.
 
 Rules are JSON, kept with the store, a shop's own each, and hold for its products alone. A hit's score stays what it is:
-rules decide on places.
+rules decide on places. The categories they name are looked at where a merchandiser's JSON is read, by `parse_rules`.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from twinset.errors import FilterError, StoreError, UsageError
 from twinset.store.filters import And, Condition, Filter, Node, Not, Or
 from twinset.store.where import parse_where
-from twinset.taxonomy import default_taxonomy
+from twinset.taxonomy import Taxonomy, default_taxonomy
 from twinset.types import Hit
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class Move(_Strict):
 
     @field_validator("where")
     @classmethod
-    def _is_filter(cls, text: str) -> str:
+    def _is_filter(cls, text: str, info: ValidationInfo) -> str:
         try:
-            parse_where([text])
+            parse_where([text], info.context, strict=info.context is not None)
         except FilterError as exc:
             raise ValueError(str(exc)) from exc
         return text
@@ -60,10 +60,10 @@ class Pin(_Strict):
 
     @field_validator("category")
     @classmethod
-    def _is_category(cls, name: str | None) -> str | None:
-        names = default_taxonomy().names
-        if name is not None and name not in names:
-            raise ValueError(f"expected one of {', '.join(names)}")
+    def _is_category(cls, name: str | None, info: ValidationInfo) -> str | None:
+        known: Taxonomy | None = info.context
+        if name is not None and known is not None and name not in known.names:
+            raise ValueError(f"expected one of {', '.join(known.names)}")
         return name
 
 
@@ -88,10 +88,18 @@ class Rules(_Strict):
         return ", ".join(words + [f"{len(rules)} {name}" for name, rules in counts.items() if rules])
 
 
-def parse_rules(text: str) -> Rules:
-    """Return rules from their JSON. Raises UsageError for what they can't be."""
+def parse_rules(text: str, taxonomy: Taxonomy | None = None) -> Rules:
+    """Return rules from their JSON. Raises UsageError for what they can't be.
+
+    Categories and colours are those of `taxonomy`, by default of the one that ships.
+    """
+    return _read(text, taxonomy or default_taxonomy())
+
+
+def _read(text: str, taxonomy: Taxonomy | None) -> Rules:
+    """Return rules from their JSON; without a `taxonomy` any name may be a category's or a colour's."""
     try:
-        return Rules.model_validate_json(text, strict=True)
+        return Rules.model_validate_json(text, strict=True, context=taxonomy)
     except ValidationError as exc:
         error = exc.errors()[0]
         field = ".".join(["rules", *map(str, error["loc"])])
@@ -101,12 +109,16 @@ def parse_rules(text: str) -> Rules:
 
 
 def load_rules(store: "Store", shop: str = DEFAULT_SHOP) -> Rules:
-    """Return a shop's rules, none where none were saved. Raises StoreError for damaged ones."""
+    """Return a shop's rules, none where none were saved. Raises StoreError for damaged ones.
+
+    They may name a category that the model in use doesn't know, having taken the place of one that did: it is that of
+    no product, and no reason to end a search.
+    """
     text = store.read_note(_note(shop))
     if text is None:
         return Rules()
     try:
-        return parse_rules(json.dumps(json.loads(text)["rules"]))
+        return _read(json.dumps(json.loads(text)["rules"]), None)
     except (ValueError, KeyError, TypeError, UsageError) as exc:
         raise StoreError(
             f"store {store.uri}: expected rules of shop {shop!r}, found: {exc}; save them anew: twinset rules set"
@@ -127,14 +139,19 @@ def scope(rules: Rules, shop: str) -> Filter:
 
 
 def apply_rules(
-    rules: Rules, shop: str, search: Search, k: int, categories: Sequence[Set[str | None]]
+    rules: Rules,
+    shop: str,
+    search: Search,
+    k: int,
+    categories: Sequence[Set[str | None]],
+    taxonomy: Taxonomy | None = None,
 ) -> list[list[Hit]]:
     """Return each item's `k` hits in the order the rules make.
 
     Exact: of the products of each move the `k` nearest are searched for, and of all others, and these are merged.
-    `categories` has those that each item is searched in, None for all.
+    `categories` has those that each item is searched in, None for all. `taxonomy` says what colours' names mean.
     """
-    classes = _classes(rules, shop)
+    classes = _classes(rules, shop, taxonomy)
     found = [(name, by, search(filter, k)) for filter, name, by in classes]
     ranked = [_merged([(name, by, hits[i]) for name, by, hits in found], k) for i in range(len(found[0][2]))]
     if not rules.pin:
@@ -147,12 +164,12 @@ def apply_rules(
     return [_with_pins(rules.pin, front, hits)[:k] for front, hits in zip(fronts, ranked, strict=True)]
 
 
-def _classes(rules: Rules, shop: str) -> list[tuple[Filter, str | None, float]]:
+def _classes(rules: Rules, shop: str, taxonomy: Taxonomy | None) -> list[tuple[Filter, str | None, float]]:
     """Return filters that part all products: those of each move but the moves before it, then those of none."""
     classes: list[tuple[Filter, str | None, float]] = []
     before: list[Node] = []
     for move, name, by in rules.moves:
-        mine = And((_of(shop), *parse_where([move.where]).conditions))
+        mine = And((_of(shop), *parse_where([move.where], taxonomy, strict=False).conditions))
         classes.append((Filter((mine, *(Not(node) for node in before))), name, by))
         before.append(mine)
     return [*classes, (Filter(tuple(Not(node) for node in before)), None, 0.0)]

@@ -78,7 +78,7 @@ def search_image(
     labels take the place of those the model learned. Raises UsageError for values that can't be.
     """
     photo = image if isinstance(image, Photo) else Photo.of(image)
-    wanted = Wanted(k, offset, min_score, where, shop, facets, explain, rules)
+    wanted = Wanted(k, offset, min_score, where, shop, facets, explain, rules, models.taxonomy)
     check_category(category, models)
     asked = read_words(words)
     if whole and (box is not None or category is not None):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twinset.rules import Rules
     from twinset.store import Shelf, Store
     from twinset.store.generations import Generation
+    from twinset.taxonomy import Taxonomy
 
 DEFAULT_STORE = "twinset-store"
 DEFAULT_MODEL = "default"
@@ -46,6 +47,23 @@ def model_for(store: str | Path) -> str:
 
     found = read_generations(open_shelf(store))
     return (found.current.source or source_of(found.current.model) if found else "") or DEFAULT_MODEL
+
+
+def taxonomy_for(store: str | Path, model: str | None = None) -> "Taxonomy":
+    """Return the taxonomy of a model by its name or folder, by default of `model_for`, for those who load neither.
+
+    Where the folder of a model that was rolled out is gone, it is the taxonomy that ships: a store is asked without
+    its model, too. Raises ModelError for a `model` that isn't there.
+    """
+    from twinset.errors import ModelError
+    from twinset.models import find_taxonomy
+
+    if model:
+        return find_taxonomy(model)
+    try:
+        return find_taxonomy(model_for(store))
+    except ModelError:
+        return find_taxonomy(DEFAULT_MODEL)
 
 
 def open_generation(
@@ -132,7 +150,7 @@ class Shop:
         from twinset.hits import Wanted
         from twinset.word_search import words_page
 
-        wanted = Wanted(k, offset, where=where, shop=shop)
+        wanted = Wanted(k, offset, where=where, shop=shop, taxonomy=self.models.taxonomy)
         return list(words_page(words, self.models, self.store, wanted, category).hits)
 
     def similar(
@@ -159,6 +177,7 @@ class Shop:
             offset=offset,
             diversity=diversity,
             merge_copies=merge_copies,
+            taxonomy=self.models.taxonomy,
         )
 
     def look(
@@ -174,7 +193,16 @@ class Shop:
         if self._looks is None:
             folder = self.models.folder
             self._looks = load_looks(folder) if has_looks(folder) else NO_LOOKS
-        return complete_look(product_id, self.store, self._looks, shop=shop, k=k, where=where, categories=categories)
+        return complete_look(
+            product_id,
+            self.store,
+            self._looks,
+            shop=shop,
+            k=k,
+            where=where,
+            categories=categories,
+            taxonomy=self.models.taxonomy,
+        )
 
     def index(
         self,

@@ -13,9 +13,9 @@ import click
 from twinset import __version__
 from twinset.boxes import parse_box
 from twinset.cli.base import (
-    CATEGORY,
     FILE,
     Cli,
+    check_category,
     explain_option,
     facet_lines,
     facet_option,
@@ -161,7 +161,9 @@ def index(
 @click.argument("paths", nargs=-1, metavar="[PATH...]")
 @options(store_option, k_option)
 @click.option("--words", metavar="TEXT", help="What to look for; beside photos what should be otherwise.")
-@click.option("--category", type=CATEGORY, help="Keep items of this category; with --box the category of the crop.")
+@click.option(
+    "--category", metavar="CATEGORY", help="Keep items of this category; with --box the category of the crop."
+)
 @click.option("--box", metavar="X1,Y1,X2,Y2", help="Search this part of the one photo, in pixels after rotation.")
 @click.option("--whole", is_flag=True, help="Search the whole photo, over all categories.")
 @options(where_option)
@@ -194,12 +196,12 @@ def search(
     from twinset.answers import search_json, words_json
     from twinset.hits import Wanted
     from twinset.search_page import write_search_page
-    from twinset.shop import open_shop
+    from twinset.shop import open_shop, taxonomy_for
     from twinset.word_search import words_page
 
-    wanted = Wanted(
-        k, offset, min_score, where, shop_name, facets, explain
-    )  # what is wrong with the command comes first
+    taxonomy = taxonomy_for(store, model)
+    check_category(category, taxonomy)  # what is wrong with the command comes first
+    wanted = Wanted(k, offset, min_score, where, shop_name, facets, explain, taxonomy=taxonomy)
     if not paths and words is None:
         raise UsageError("expected photos, --words or both, found neither", field="words")
     corners = _check_search(paths, category, box, whole)

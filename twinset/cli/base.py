@@ -132,21 +132,11 @@ class _NewFile(click.ParamType):  # type: ignore[type-arg]  # generic in newer v
 NEW_FILE = _NewFile()
 
 
-class _Category(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions
-    """One of the taxonomy's categories."""
-
-    name = "category"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from twinset.taxonomy import default_taxonomy
-
-        names = ", ".join(default_taxonomy().names)
-        if value not in default_taxonomy().names:
-            raise UsageError(f"--category: expected one of {names}; found {value!r}", field="category")
-        return str(value)
-
-
-CATEGORY = _Category()
+def check_category(category: str | None, taxonomy: "Taxonomy") -> None:
+    """Raise UsageError for a --category that a taxonomy doesn't have."""
+    if category is not None and category not in taxonomy.names:
+        names = ", ".join(taxonomy.names)
+        raise UsageError(f"--category: expected one of {names}; found {category!r}", field="category")
 
 
 def options(*chosen: Callable[[F], F]) -> Callable[[F], F]:

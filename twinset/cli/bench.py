@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from twinset.cli.base import (
-    CATEGORY,
     FILE,
     FOLDER,
+    check_category,
     options,
     read_rows,
     report_problems,
@@ -35,7 +35,7 @@ set_option = click.option(
 
 
 @click.command("new-category")
-@click.option("--category", type=CATEGORY, default="hat", show_default=True, help="The category that is new.")
+@click.option("--category", metavar="CATEGORY", default="hat", show_default=True, help="The category that is new.")
 @click.option("--photos", type=click.IntRange(1), default=200, show_default=True, help="Photos that show it.")
 @click.option(
     "--tune-minutes",
@@ -70,16 +70,18 @@ def bench_new_category(
 
     Example: twinset bench new-category --voc street-voc --category hat --minutes 60 --out runs/new-category
     """
+    from twinset.taxonomy import default_taxonomy
+
+    taxonomy = default_taxonomy()
+    check_category(category, taxonomy)
     prepare(threads)
     from twinset.bench.new_category import run, tuning_settings
     from twinset.data.voc import read_voc
     from twinset.detect.sources import Sources, street_photos
     from twinset.detect.train import TrainSettings
-    from twinset.taxonomy import default_taxonomy
 
     given = {"head": head, "backbone": backbone, "epochs": epochs, "minutes": minutes, **canvas(size)}
     settings = changed_settings(TrainSettings(), given, changes)
-    taxonomy = default_taxonomy()
     sources = Sources(voc, corrections=tuple(corrections), strict=strict)
     images, _ = street_photos(sources, taxonomy, report_problems)
     val = read_voc(voc, "val", taxonomy, strict)

@@ -56,14 +56,17 @@ def look(
     from twinset.answers import look_json
     from twinset.looks.complete import complete_look
     from twinset.looks.model import load_looks
-    from twinset.models import model_folder
+    from twinset.models import find_taxonomy, model_folder
     from twinset.store import open_store, parse_where
     from twinset.strips_page import Card, Strip, hit_card, write_strips
 
-    parse_where(where)
+    taxonomy = find_taxonomy(model)
+    parse_where(where, taxonomy)
     looks = load_looks(model_folder(model))
     opened = open_store(store)
-    parts = complete_look(product_id, opened, looks, shop=shop_name, k=k, where=where, categories=categories)
+    parts = complete_look(
+        product_id, opened, looks, shop=shop_name, k=k, where=where, categories=categories, taxonomy=taxonomy
+    )
     if html:
         product = opened.get(product_id, shop_name).product
         strips = [Strip(f"{part.category}, {part.share:.0%}", tuple(map(hit_card, part.hits))) for part in parts]

@@ -24,6 +24,7 @@ from twinset.cli.base import (
 
 if TYPE_CHECKING:
     from twinset.store import Store
+    from twinset.taxonomy import Taxonomy
     from twinset.types import Hit
 
 product_argument = click.argument("product_id")
@@ -31,7 +32,9 @@ shop_option = click.option(
     "--shop", "shop_name", default="default", show_default=True, help="The shop the product belongs to."
 )
 known_model_option = click.option(
-    "--model", help="Refuse a store that was filled by another model than this. [default: any will do]"
+    "--model",
+    help="Refuse a store that was filled by another model than this; --where knows its categories. "
+    "[default: any will do]",
 )
 _product = (product_argument, shop_option, store_option)
 _shown = (where_option, html_option, json_option, known_model_option)
@@ -72,8 +75,9 @@ def similar(
     from twinset.recommend import similar_products
     from twinset.store import Key
 
-    wanted = Wanted(k, offset, min_score, where, shop_name, explain=explain)
-    opened = _opened(store, model, where)
+    Wanted(k, offset, min_score)  # what is wrong with the command comes first
+    opened, taxonomy = _opened(store, model, where)
+    wanted = Wanted(k, offset, min_score, where, shop_name, explain=explain, taxonomy=taxonomy)
     hits = similar_products(
         product_id,
         opened,
@@ -84,6 +88,7 @@ def similar(
         offset=offset,
         diversity=diversity,
         merge_copies=merge_copies,
+        taxonomy=taxonomy,
     )
     plan = similar_page(opened, Key(shop_name, product_id), wanted).plan if explain else ""
     _write_html(html, opened, product_id, shop_name, [("similar", hits)])
@@ -116,8 +121,8 @@ def colours(
     from twinset.answers import colours_json
     from twinset.recommend import other_colours
 
-    opened = _opened(store, model, where)
-    found = other_colours(product_id, opened, shop=shop_name, k=k, where=where)
+    opened, taxonomy = _opened(store, model, where)
+    found = other_colours(product_id, opened, shop=shop_name, k=k, where=where, taxonomy=taxonomy)
     _write_html(html, opened, product_id, shop_name, [(one.colour, [one.hit]) for one in found])
     if as_json:
         print_json(colours_json(product_id, found))
@@ -147,8 +152,8 @@ def cheaper(
     from twinset.answers import cheaper_json
     from twinset.recommend import cheaper_products, price_of
 
-    opened = _opened(store, model, where)
-    hits = cheaper_products(product_id, opened, shop=shop_name, k=k, where=where)
+    opened, taxonomy = _opened(store, model, where)
+    hits = cheaper_products(product_id, opened, shop=shop_name, k=k, where=where, taxonomy=taxonomy)
     price = price_of(opened.get(product_id, shop_name).product)
     _write_html(html, opened, product_id, shop_name, [("cheaper", hits)])
     if as_json:
@@ -197,13 +202,16 @@ def duplicates(store: str, shop_name: str | None, min_score: float | None, html:
         click.echo(f"{len(found)} groups, {more} listings more than products")
 
 
-def _opened(store: str, model: str | None, where: Sequence[str]) -> "Store":
-    """Return a store; what is wrong with the command comes before what is wrong with it."""
+def _opened(store: str, model: str | None, where: Sequence[str]) -> "tuple[Store, Taxonomy]":
+    """Return a store and its model's taxonomy; what is wrong with the command comes before what is wrong with it."""
     from twinset.models import model_folder, model_version
+    from twinset.shop import taxonomy_for
     from twinset.store import open_store, parse_where
 
-    parse_where(where)
-    return open_store(store, model_version(model_folder(model)) if model else None)
+    if where:
+        parse_where(where, taxonomy_for(store, model))
+    opened = open_store(store, model_version(model_folder(model)) if model else None)
+    return opened, taxonomy_for(store, model)
 
 
 def _write_html(

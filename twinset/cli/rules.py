@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from twinset.cli.base import json_option, options, print_json, store_option
+from twinset.cli.base import json_option, options, print_json, store_model_option, store_option
 from twinset.errors import DataError
 
 shop_option = click.option("--shop", default="default", show_default=True, help="The shop whose rules they are.")
@@ -38,19 +38,20 @@ def show_rules(store: str, shop: str, schema: bool, as_json: bool) -> None:
 
 @rules.command("set")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-@options(store_option, shop_option)
-def set_rules(file: Path, store: str, shop: str) -> None:
+@options(store_option, shop_option, store_model_option)
+def set_rules(file: Path, store: str, shop: str, model: str | None) -> None:
     """Put the rules in a JSON file, or - for stdin, in the place of a shop's own; {} removes them.
 
     Example: twinset rules set rules.json --store shop
     """
     from twinset.rules import parse_rules, save_rules
+    from twinset.shop import taxonomy_for
     from twinset.store import open_store
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{file}: expected rules as JSON in UTF-8, found: {exc}; check the path") from exc
-    read = parse_rules(text)
+    read = parse_rules(text, taxonomy_for(store, model))
     save_rules(open_store(store), read, shop)
     click.echo(f"rules of shop {shop}: {read.describe() or 'none'}")

@@ -61,13 +61,12 @@ def sync(
     from twinset.cli.progress import terminal_progress
     from twinset.data.exports import Export, read_export
     from twinset.models import load_models
-    from twinset.shop import model_for
+    from twinset.shop import model_for, taxonomy_for
     from twinset.store import open_store
     from twinset.sync import all_ids_read, gone_keys, sync_feed
-    from twinset.taxonomy import default_taxonomy
 
     max_loss = 1.0 if yes else max_loss
-    rows = read_export(Export(feed, shop, currency, site), kind, default_taxonomy())
+    rows = read_export(Export(feed, shop, currency, site), kind, taxonomy_for(store, model))
     if dry_run:
         opened = open_store(store)
         lacking = gone_keys(rows, opened.fingerprints(), shop, max_loss)

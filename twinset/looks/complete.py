@@ -12,6 +12,7 @@ from twinset.hits import Wanted
 from twinset.looks.model import LookModel
 from twinset.looks.outfits import base_colour
 from twinset.rules import load_rules, scope
+from twinset.taxonomy import Taxonomy
 from twinset.types import Hit, Product
 
 if TYPE_CHECKING:
@@ -42,14 +43,16 @@ def complete_look(
     k: int = 6,
     where: Sequence[str] = (),
     categories: int = 4,
+    taxonomy: Taxonomy | None = None,
 ) -> list[LookPart]:
     """Return up to `categories` other categories that go with a product, the likeliest first, with `k` products each.
 
     A category comes in the colours that are worn with the product's, its products by how well their colour goes, by
     gender, usage and season where both say so, and by how near they are to the product. Men's things never go with
-    women's. A product of no category has no look. Raises NotFound, UsageError.
+    women's. A product of no category has no look. `taxonomy` is that of the store's model, by default the one that
+    ships: `where` names its categories. Raises NotFound, UsageError.
     """
-    Wanted(k, where=where)
+    wanted = Wanted(k, where=where, taxonomy=taxonomy)
     entry = store.get(product_id, shop)
     item = entry.items[0]
     if item.category is None or item.category not in looks.categories:
@@ -63,7 +66,7 @@ def complete_look(
             continue
         best = chances[c].argsort()[::-1][:COLOURS]
         fit = {looks.colours[i]: float(chances[c, i] / chances[c].max()) for i in best}
-        hits = _goes_with(entry.product, item.embedding, category, fit, store, where)
+        hits = _goes_with(entry.product, item.embedding, category, fit, store, wanted)
         if hits:
             found.append(LookPart(category, float(chances[c].sum()), tuple(fit), tuple(hits[:k])))
     return found
@@ -75,14 +78,14 @@ def _goes_with(
     category: str,
     fit: dict[str, float],
     store: "Store",
-    where: Sequence[str],
+    asked: Wanted,
 ) -> list[Hit]:
     """Return products of a category in some colours, those that go best first."""
     from twinset.store import parse_where
     from twinset.store.filters import Condition, Filter
 
     hits: dict[str, Hit] = {}
-    wanted = parse_where(where) & scope(load_rules(store, product.shop), product.shop)
+    wanted = parse_where(asked.where, asked.taxonomy) & scope(load_rules(store, product.shop), product.shop)
     for colour, goes in fit.items():
         own = Filter((Condition("shop", "=", (product.shop,)), Condition("colour", "=", (colour,))))
         (near,) = store.search(embedding[None], LOOKED_AT, [category], own & wanted)

@@ -31,9 +31,10 @@ def add_facet_routes(app: FastAPI) -> None:
         """How many products have each value of some fields, by the shop's rules and these conditions."""
         engine, caller = engine_of(request), admit(request, "search")
         opened = engine.ready().shop
-        if category is not None and category not in opened.models.taxonomy.names:
-            raise wrong("category", f"one of {', '.join(opened.models.taxonomy.names)}", category)
-        wanted = Wanted(where=where, shop=shop_of(shop, caller), facets=words_of(fields))
+        taxonomy = opened.models.taxonomy
+        if category is not None and category not in taxonomy.names:
+            raise wrong("category", f"one of {', '.join(taxonomy.names)}", category)
+        wanted = Wanted(where=where, shop=shop_of(shop, caller), facets=words_of(fields), taxonomy=taxonomy)
 
         def work() -> list[dict[str, Any]]:
             found = opened.store.facets(category, Ranking(opened.store, wanted).filter, wanted.facets)

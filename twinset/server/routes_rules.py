@@ -41,9 +41,11 @@ def add_rule_routes(app: FastAPI) -> None:
         with writing(request, "admin", "rules.put", shop or "") as write:
             name = write.target = write.caller.shop_for(shop)
             with engine.upload() as count:
-                given = parse_rules(_text(await read_body(request, MAX_RULES_BYTES, count)))
+                text = _text(await read_body(request, MAX_RULES_BYTES, count))
+                opened = engine.ready().shop
+                given = parse_rules(text, opened.models.taxonomy)
             write.facts["rules"] = given.describe()
-            await asyncio.to_thread(save_rules, engine.ready().shop.store, given, name)
+            await asyncio.to_thread(save_rules, opened.store, given, name)
         return json_answer(json_bytes({"shop": name, "rules": given.model_dump(mode="json")}))
 
     @app.post(
@@ -58,7 +60,8 @@ def add_rule_routes(app: FastAPI) -> None:
         engine, caller = engine_of(request), admit(request, "admin")
         with engine.upload() as count:
             form = await read_form(request, engine.settings.max_bytes, count)
-            query, given = read_query(form, caller), parse_rules(form.text("rules") or "{}")
+            query = read_query(form, caller)
+            given = parse_rules(form.text("rules") or "{}", engine.ready().shop.models.taxonomy)
             form = await with_photo(form, engine, caller, count)
             return json_answer(await engine.run(lambda shop: _preview(shop, engine, caller, form, query, given)))
 

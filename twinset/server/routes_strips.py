@@ -77,7 +77,8 @@ def _add_alike(app: FastAPI) -> None:
         name = caller.shop_for(shop)
 
         def work(opened: Shop) -> dict[str, Any]:
-            hits = cheaper_products(product_id, opened.store, shop=name, k=k, where=where)
+            taxonomy = opened.models.taxonomy
+            hits = cheaper_products(product_id, opened.store, shop=name, k=k, where=where, taxonomy=taxonomy)
             price = price_of(opened.store.get(product_id, name).product)
             shown = [hit_answer(hit, engine.ready(), caller) for hit in hits]
             return {"product_id": product_id, "price": price, "hits": shown}
@@ -104,7 +105,8 @@ def _add_beside(app: FastAPI) -> None:
         name = caller.shop_for(shop)
 
         def work(opened: Shop) -> dict[str, Any]:
-            found = other_colours(product_id, opened.store, shop=name, k=k, where=where)
+            taxonomy = opened.models.taxonomy
+            found = other_colours(product_id, opened.store, shop=name, k=k, where=where, taxonomy=taxonomy)
             entries = [
                 {
                     "colour": one.colour,

@@ -39,9 +39,10 @@ def add_words_routes(app: FastAPI) -> None:
         """The products that say the words, or look like them, page by page."""
         engine, caller = engine_of(request), admit(request, "search")
         offset = offset_of(cursor, MAX_DEPTH)
-        wanted = Wanted(k, offset, min_score, where, shop_of(shop, caller), words_of(facets))
+        name, counted = shop_of(shop, caller), words_of(facets)
 
         def work(opened: Shop) -> bytes:
+            wanted = Wanted(k, offset, min_score, where, name, counted, taxonomy=opened.models.taxonomy)
             page = words_page(words, opened.models, opened.store, wanted, category)
             search_id = uuid.uuid4().hex
             if engine.settings.record_searches:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from twinset.errors import FilterError
 from twinset.store.filters import FIELDS, ORDERED, And, Condition, Filter, Node, Not, Or, Value, to_number
-from twinset.taxonomy import default_taxonomy
+from twinset.taxonomy import Taxonomy, default_taxonomy
 
 MAX_LENGTH = 2000  # characters of a string
 MAX_DEPTH = 20  # of parentheses and nots
@@ -36,16 +36,21 @@ _UNORDERED = ("category", "colour", "shop", "in_stock", "article_type", "product
 _TEXTS = ("shop", "article_type", "product_id", "group_id")
 
 
-def parse_where(conditions: Sequence[str]) -> Filter:
-    """Return the filter of `--where` strings, all of which must hold. Raises FilterError."""
-    return Filter(tuple(part for text in conditions for part in _parts(_Reader(text).read())))
+def parse_where(conditions: Sequence[str], taxonomy: Taxonomy | None = None, strict: bool = True) -> Filter:
+    """Return the filter of `--where` strings, all of which must hold. Raises FilterError.
+
+    Categories and colours are those of `taxonomy`, by default of the one that ships. Without `strict` names that it
+    doesn't know are taken as they are.
+    """
+    known = taxonomy or default_taxonomy()
+    return Filter(tuple(part for text in conditions for part in _parts(_Reader(text, known, strict).read())))
 
 
 def condition_text(field: str, value: str) -> str | None:
     """Return the `--where` string of the products whose field has a value, None where none can say it."""
     text = f"{field}={value}" if _PLAIN.fullmatch(value) else f"{field}={quoted(value)}"
     try:
-        read = parse_where([text]).conditions
+        read = parse_where([text], strict=False).conditions  # its category is one of a model's own, perhaps
     except FilterError:
         return None
     (first, *rest) = read
@@ -67,8 +72,9 @@ def _parts(node: Node) -> tuple[Node, ...]:
 class _Reader:
     """Reads one string from left to right."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, taxonomy: Taxonomy, strict: bool) -> None:
         self.text, self.place, self.depth, self.groups = text, 0, 0, 0
+        self.taxonomy, self.strict = taxonomy, strict
 
     def read(self) -> Node:
         if len(self.text) > MAX_LENGTH:
@@ -163,16 +169,15 @@ class _Reader:
                 raise self._error("true or false", repr(word))
             return _TRUTH[word.lower()]
         if field == "category":
-            names = default_taxonomy().names
-            if word not in names:
+            names = self.taxonomy.names
+            if self.strict and word not in names:
                 raise self._error(f"one of {', '.join(names)}", repr(word))
             return word
         if field == "colour":
-            taxonomy = default_taxonomy()
-            colour = taxonomy.base_colour(word)
-            if colour is None:
-                raise self._error(f"one of {', '.join(taxonomy.colours)}", repr(word))
-            return colour
+            colour = self.taxonomy.base_colour(word)
+            if self.strict and colour is None:
+                raise self._error(f"one of {', '.join(self.taxonomy.colours)}", repr(word))
+            return colour or word
         if field in _TEXTS or (field.startswith(("tags.", "attributes.")) and not field.endswith(".")):
             return word
         raise self._error(f"a field among {', '.join(FIELDS)}", repr(field))
