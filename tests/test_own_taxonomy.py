@@ -11,8 +11,10 @@ from fakes import PAINT, FakeModels, draw_item, draw_photo, draw_product, save_i
 from test_store import MODEL, make_entry, unit
 
 import twinset
+from twinset.describe.words import lexicon_of, read_words
 from twinset.errors import FilterError, UsageError
 from twinset.hits import Wanted, similar_page
+from twinset.images import read_image
 from twinset.indexing import index_feed
 from twinset.models import FILES, WEIGHTS, model_version
 from twinset.rules import Rules, load_rules, parse_rules, save_rules
@@ -164,6 +166,16 @@ def test_the_taxonomy_of_a_store_is_its_models(tmp_path, folder, own, models):
         rolled = Generations(1, None, 1, (Generation(1, models.version, source),))
         write_generations(open_shelf(tmp_path / "store"), rolled)
         assert taxonomy_for(tmp_path / "store").names == names
+
+
+def test_words_mean_the_categories_of_the_models_taxonomy(models, filled, photo, own):
+    said = {text: read_words(text, lexicon_of(own)).category for text in (NEW, "수영복", "bikini", "비키니를", "skirt")}
+    assert said == dict.fromkeys(said, NEW) | {"skirt": "shorts"}
+    assert read_words("bikini").category is None and read_words("skirt").category == "skirt"
+    shop = Shop(models, open_store(filled))
+    (item,) = shop.search(read_image(photo), words="bikini")
+    assert item.category == NEW and {hit.product_id for hit in item.hits} == SUITS
+    assert {hit.product_id for hit in shop.search_words("suit top not swimwear")} == {"t0", "t1"}
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinset.boxes import box_iou, clip_boxes
-from twinset.describe.words import Asked, read_words
+from twinset.describe.words import Asked, lexicon_of, read_words
 from twinset.errors import UsageError
 from twinset.hits import MOST_HITS, Page, Ranking, Wanted, find_pages
 from twinset.images import Photo
@@ -80,7 +80,7 @@ def search_image(
     photo = image if isinstance(image, Photo) else Photo.of(image)
     wanted = Wanted(k, offset, min_score, where, shop, facets, explain, rules, models.taxonomy)
     check_category(category, models)
-    asked = read_words(words)
+    asked = read_words(words, lexicon_of(models.taxonomy))
     if whole and (box is not None or category is not None):
         raise _usage("whole", "no box and no category beside it", "box" if box is not None else "category")
     if whole:

@@ -47,7 +47,7 @@ class Source:
         return frozenset(category for category in self.labels.values() if category) - self.partial
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # mappings have no hash: what is made of one is kept by which it is
 class Taxonomy:
     categories: tuple[Category, ...]
     article_types: tuple[ArticleType, ...]

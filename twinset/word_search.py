@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from twinset.describe.words import Asked, read_words
+from twinset.describe.words import Asked, lexicon_of, read_words
 from twinset.errors import UsageError
 from twinset.hits import MOST_HITS, Page, Ranking, Wanted, find_pages
 from twinset.likeness import CANDIDATES, SCORE_DECIMALS, scores_under
@@ -36,7 +36,7 @@ def words_page(words: str, models: "Models", store: "Store", wanted: Wanted, cat
     from twinset.search import check_category
 
     check_category(category, models)
-    asked = read_words(words)
+    asked = read_words(words, lexicon_of(models.taxonomy))
     sought = asked.words()
     if not (sought.groups or sought.literal):
         raise UsageError(

@@ -8,7 +8,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,20 @@ class Lexicon:
     particles: tuple[str, ...]
 
 
-@cache
 def default_lexicon() -> Lexicon:
     """Return the lexicon Twinset ships."""
-    data = tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text(encoding="utf-8"))
-    return make_lexicon(data, default_taxonomy())
+    return lexicon_of(default_taxonomy())
+
+
+@lru_cache(maxsize=4)
+def lexicon_of(taxonomy: Taxonomy) -> Lexicon:
+    """Return the words of a model's taxonomy and of lexicon.toml."""
+    return make_lexicon(_own_words(), taxonomy)
+
+
+@cache
+def _own_words() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text(encoding="utf-8"))
 
 
 def make_lexicon(data: Mapping[str, Any], taxonomy: Taxonomy) -> Lexicon:
