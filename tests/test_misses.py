@@ -35,7 +35,7 @@ def test_crop_is_small_and_says_what_it_is(tmp_path: Path) -> None:
         assert not picture.getexif()
 
 
-@pytest.mark.parametrize("category", [None, "dress"])
+@pytest.mark.parametrize("category", [None, "dress", "clothes/top", "t-shirt", "swim_wear 2", "수영복"])
 def test_item_without_colours_is_kept(tmp_path: Path, category: str | None) -> None:
     crops = MissCrops(tmp_path, 5)
     crops.keep("default", PHOTO, [FoundItem(category, None, (0, 0, 600, 900), (), ())], 0.5)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from twinset.types import FoundItem, Image
 FOLDER = "misses"
 SIDE = 256  # pixels of a crop's longer side
 MARGIN = 0.04  # of the item's sides, around it
-_NAME = re.compile(r"(?P<ms>[0-9]{13})-(?P<category>[a-z]*)-(?P<colour>[a-z]*)-[0-9a-f]{8}")
+_NAME = re.compile(r"(?P<ms>[0-9]{13})-(?P<category>.*)-(?P<colour>[a-z]*)-[0-9a-f]{8}")
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +42,8 @@ class MissCrops:
             folder.mkdir(parents=True, exist_ok=True)
             for item in missed:
                 colour = item.colours[0].name if item.colours else ""
-                name = f"{time.time_ns() // 1_000_000}-{item.category or ''}-{colour}-{secrets.token_hex(4)}.jpg"
+                category = quote(item.category or "", safe="")  # a model's own may have slashes: clothes/top
+                name = f"{time.time_ns() // 1_000_000}-{category}-{colour}-{secrets.token_hex(4)}.jpg"
                 part = folder / f"{name}.part"
                 part.write_bytes(encode_jpeg(_crop(photo.pixels, photo.to_pixels(item.box)), 85))
                 part.replace(folder / name)
@@ -60,7 +62,7 @@ class MissCrops:
                     picture = base64.b64encode(file.read_bytes()).decode()
                 except FileNotFoundError:  # a search that came meanwhile put a newer one in its place
                     continue
-                words = {name: facts[name] or None for name in ("category", "colour")}
+                words = {name: unquote(facts[name]) or None for name in ("category", "colour")}
                 found.append({**words, "at": int(facts["ms"]) / 1000, "jpeg": picture})
         return found
 
