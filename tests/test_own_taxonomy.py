@@ -5,12 +5,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Ran, http_client, is_one_error_line, wait_until_ready
 from fakes import PAINT, FakeModels, draw_item, draw_photo, draw_product, save_image
 from test_store import MODEL, make_entry, unit
 
 import twinset
+from twinset.data.label_studio import make_tasks
 from twinset.describe.words import lexicon_of, read_words
 from twinset.errors import FilterError, UsageError
 from twinset.hits import Wanted, similar_page
@@ -25,6 +27,7 @@ from twinset.store.filters import Condition
 from twinset.store.generations import Generation, Generations, write_generations
 from twinset.store.where import condition_text
 from twinset.taxonomy import Taxonomy, default_taxonomy, read_taxonomy
+from twinset.types import Detections
 
 NEW = "swimwear"
 SHIPPED = Path(twinset.__file__).with_name("taxonomy.toml")
@@ -229,6 +232,18 @@ def test_sync_reads_the_models_categories(ask, run, models, folder, monkeypatch,
     ran = run("sync", feed, "--store", tmp_path / "new", "--model", folder, "--json")
     assert ran.code == 0 and ran.stderr == ""
     assert open_store(tmp_path / "new").get("a").product.category == NEW
+
+
+def test_labels_of_the_taxonomys_categories_come_back_from_label_studio(run, folder, photo, tmp_path):
+    found = Detections(np.array([[10, 30, 58, 94]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
+    (task,) = make_tasks([(photo, 160, 128)], [found], (NEW,), "", photo.parent, "mine-1")
+    annotation = {"result": task["predictions"][0]["result"]}
+    (tmp_path / "export.json").write_text(json.dumps([{"data": task["data"], "annotations": [annotation]}]))
+    words = ("data", "labelled", "export.json", tmp_path, "--out", "labelled.json", "--json")
+    assert run(*words).json["boxes"] == 0
+    assert run(*words, "--taxonomy", folder / "taxonomy.toml").json["boxes"] == 1
+    named = json.loads((tmp_path / "labelled.json").read_text(encoding="utf-8"))["categories"]
+    assert NEW in [category["name"] for category in named]
 
 
 @pytest.mark.parametrize(

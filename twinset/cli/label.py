@@ -145,17 +145,20 @@ def label_studio(
 @click.argument("export", type=FILE)
 @folder_argument
 @click.option("--out", type=NEW_FILE, required=True, help="File for the labels, as COCO JSON.")
+@click.option("--taxonomy", "taxonomy_file", type=FILE, help="Categories of your own: an edited taxonomy.toml.")
 @options(strict_option, json_option)
-def labelled_command(export: Path, folder: Path, out: Path, strict: bool, as_json: bool) -> None:
+def labelled_command(
+    export: Path, folder: Path, out: Path, taxonomy_file: Path | None, strict: bool, as_json: bool
+) -> None:
     """Turn Label Studio's JSON EXPORT of the photos in FOLDER into COCO JSON, to train on or evaluate with.
 
     Example: twinset data labelled export.json street-unlabelled --out labelled.json
     """
     from twinset.data.coco import write_coco
     from twinset.data.label_studio import read_label_studio
-    from twinset.taxonomy import default_taxonomy
+    from twinset.taxonomy import default_taxonomy, read_taxonomy
 
-    taxonomy = default_taxonomy()
+    taxonomy = read_taxonomy(taxonomy_file) if taxonomy_file else default_taxonomy()
     labelled = read_label_studio(export, folder, taxonomy.names, taxonomy, strict)
     report_problems(labelled.problems)
     write_coco(labelled, out, folder)
