@@ -70,6 +70,24 @@ def take_picture(page: Any, name: str, **options: Any) -> int:
     return file.stat().st_size
 
 
+SENT = """(() => {
+  const append = FormData.prototype.append;
+  FormData.prototype.append = function (name, value, ...more) {
+    if (name === "photo") window.sent = value;
+    return append.call(this, name, value, ...more);
+  };
+})()"""
+
+
+def keep_sent(page: Any) -> None:
+    """Keep, from now on, the last photo that the page sends."""
+    page.evaluate(SENT)
+
+
+def sent_photo(page: Any) -> bytes:
+    return bytes(page.evaluate("async () => [...new Uint8Array(await window.sent.arrayBuffer())]"))
+
+
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,20 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from browsing import DESKTOP, PHONE, begin, cards, done, drag, needs_chromium, new_page, search, serious_problems
+from browsing import (
+    DESKTOP,
+    PHONE,
+    begin,
+    cards,
+    done,
+    drag,
+    keep_sent,
+    needs_chromium,
+    new_page,
+    search,
+    sent_photo,
+    serious_problems,
+)
 from conftest import http_client, wait_until_ready
 from fakes import FakeModels, draw_street, make_feed, save_image
 from PIL import Image
@@ -253,15 +266,6 @@ def test_photo_comes_in_by(page: Any, event: str) -> None:
     expect(page.locator("#items .chip")).to_have_count(3)
 
 
-SENT = """(() => {
-  const append = FormData.prototype.append;
-  FormData.prototype.append = function (name, value, ...more) {
-    if (name === "photo") window.sent = value;
-    return append.call(this, name, value, ...more);
-  };
-})()"""
-
-
 @pytest.mark.parametrize(
     ("kind", "turned"),
     [("JPEG", 6), ("PNG", 8), ("AVIF", 3), ("WEBP", 1)],  # Chromium turns no WebP
@@ -274,14 +278,14 @@ def test_photo_leaves_where_it_was_taken_behind_and_is_upright(
     photo = tmp_path / f"turned.{kind.lower()}"
     photo.write_bytes(encoded(stored_as(draw_street(), turned), kind, quality=95, exif=exif.tobytes()))
     assert b"SECRET-PLACE" in photo.read_bytes()
-    page.evaluate(SENT)
+    keep_sent(page)
 
     with page.expect_response("**/v1/search") as answer:
         search(page, photo)
 
     (top,) = [item for item in answer.value.json()["items"] if item["category"] == "top"]
     assert top["box"] == pytest.approx((40, 20, 88, 84), abs=2)
-    sent = bytes(page.evaluate("async () => [...new Uint8Array(await window.sent.arrayBuffer())]"))
+    sent = sent_photo(page)
     with Image.open(io.BytesIO(sent)) as image:
         assert image.size == (160, 200) and not image.getexif()
     assert b"SECRET-PLACE" not in sent and b"Exif" not in sent
@@ -290,10 +294,10 @@ def test_photo_leaves_where_it_was_taken_behind_and_is_upright(
 def test_what_is_transparent_is_sent_white(page: Any, tmp_path: Path) -> None:
     alpha = (draw_street() != 128).any(2).astype(np.uint8) * 255
     Image.fromarray(np.dstack([draw_street(), alpha])).save(tmp_path / "cut.webp", lossless=True)
-    page.evaluate(SENT)
+    keep_sent(page)
     search(page, tmp_path / "cut.webp")
 
-    sent = bytes(page.evaluate("async () => [...new Uint8Array(await window.sent.arrayBuffer())]"))
+    sent = sent_photo(page)
     with Image.open(io.BytesIO(sent)) as image:
         assert image.format == "JPEG" and min(image.convert("RGB").getpixel((2, 2))) > 250
 

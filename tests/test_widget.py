@@ -1,5 +1,6 @@
 """The widget in a shop of another origin: the example shop, in a real Chromium, with the model without weights."""
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import PHONE, needs_chromium, new_page, serious_problems
+from browsing import PHONE, keep_sent, needs_chromium, new_page, sent_photo, serious_problems
 from conftest import http_client, wait_until_ready
 from fakes import FakeModels
+from PIL import Image
+from test_images import exif_of
 
 from twinset.data.drawn import draw_shop
 from twinset.indexing import index_feed
@@ -119,6 +122,27 @@ def test_camera_searches_a_photo_in_a_dialog(chromium: Any, shop: str, look: Pat
 
         page.keyboard.press("Escape")
         expect(page.locator("twinset-camera dialog")).to_be_hidden()
+
+
+def test_photo_leaves_where_it_was_taken_behind(chromium: Any, shop: str, look: Path, tmp_path: Path) -> None:
+    exif = exif_of(6)
+    exif[0x010E] = "SECRET-PLACE-48.2082N"
+    with Image.open(look) as upright:
+        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+        size = upright.size
+    with new_page(chromium) as page:
+        page.goto(f"{shop}/index.html")
+        keep_sent(page)
+        page.click("twinset-camera .camera")
+        with page.expect_response("**/v1/search") as answer:
+            page.set_input_files("twinset-camera input >> nth=0", tmp_path / "turned.jpg")
+
+        found = answer.value.json()
+        assert found["items"] and (found["width"], found["height"]) == size
+        sent = sent_photo(page)
+    with Image.open(io.BytesIO(sent)) as image:
+        assert image.size == size and not image.getexif()
+    assert b"SECRET-PLACE" not in sent and b"Exif" not in sent
 
 
 def test_pages_styles_stay_out_and_variables_come_in(chromium: Any, shop: str, look: Path) -> None:

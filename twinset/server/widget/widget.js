@@ -218,11 +218,12 @@
       this.items.replaceChildren();
       this.hits.replaceChildren(...Array.from({ length: 4 }, () => h("li", { className: "place", "aria-hidden": "true" })));
       this.status.textContent = words.looking;
-      const form = new FormData();
-      form.append("photo", file, "photo");
-      form.append("k", k);
-      if (shop) form.append("shop", shop);
       try {
+        const { drawn } = await import(`${service}/page/drawn.js`);
+        const form = new FormData();
+        form.append("photo", await drawn(file), "photo");
+        form.append("k", k);
+        if (shop) form.append("shop", shop);
         const [answer] = await Promise.all([call("/v1/search", { method: "POST", body: form }), learnFacts()]);
         if (mine === this.asked) this.show(answer);
       } catch (problem) {
