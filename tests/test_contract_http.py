@@ -145,6 +145,11 @@ def test_http_errors_are_problem_documents(client, photo, fields, status, field)
     assert is_problem(post(client, photo=photo, **fields), status, field)
 
 
+def test_a_photo_in_another_field_is_told_where_it_belongs(client):
+    answer = client.post("/v1/search", files={"image": STREET_PNG})
+    assert is_problem(answer, 422, "image") and "field photo" in answer.json()["detail"]
+
+
 def test_an_unknown_product_is_404(client):
     assert is_problem(client.get("/v1/products/unknown/similar"), 404)
     assert is_problem(client.get("/v1/products/p000/similar", params={"shop": "unknown"}), 404)

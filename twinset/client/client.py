@@ -65,7 +65,7 @@ class Client:
 
     def search(
         self,
-        photo: bytes | Path | None = None,
+        photo: bytes | str | Path | None = None,
         *,
         url: str | None = None,
         image_id: str | None = None,
@@ -130,7 +130,7 @@ class Client:
 
     def detect(
         self,
-        photo: bytes | Path | None = None,
+        photo: bytes | str | Path | None = None,
         *,
         url: str | None = None,
         image_id: str | None = None,
@@ -270,7 +270,7 @@ class Client:
         kept: Json = self._ask("PUT", "/v1/rules", params={"shop": shop}, json=dict(rules))["rules"]
         return kept
 
-    def preview_rules(self, rules: Mapping[str, Any], photo: bytes | Path | None = None, **fields: Any) -> Photo:
+    def preview_rules(self, rules: Mapping[str, Any], photo: bytes | str | Path | None = None, **fields: Any) -> Photo:
         """Return a search by rules that are not kept; its items have `hits_before`. `fields` are those of `search`."""
         return read(Photo, self._send_photo("/v1/rules/preview", photo, {**fields, "rules": rules}))
 
@@ -320,9 +320,9 @@ class Client:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def _send_photo(self, path: str, photo: bytes | Path | None, fields: Mapping[str, Any]) -> Json:
+    def _send_photo(self, path: str, photo: bytes | str | Path | None, fields: Mapping[str, Any]) -> Json:
         form = _form(fields)
-        data = photo.read_bytes() if isinstance(photo, Path) else photo
+        data = Path(photo).read_bytes() if isinstance(photo, str | Path) else photo
         if data is None:
             return self._ask("POST", path, json=form)
         return self._ask("POST", path, data=form, files={"photo": ("photo", data)})

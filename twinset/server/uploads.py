@@ -161,7 +161,7 @@ async def _multipart_form(request: Request, max_bytes: int, count: Callable[[int
             if name == "photo":
                 photos.append(await value.read() if isinstance(value, UploadFile) else value)
             elif isinstance(value, UploadFile):
-                raise wrong(name, "text", "a file")
+                raise wrong(name, "text; a photo goes into the field photo", "a file")
             elif len(value) > _room(name):
                 raise wrong(name, f"at most {_room(name):,} characters", f"{len(value):,}")
             else:

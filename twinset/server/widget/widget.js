@@ -184,7 +184,7 @@
       this.status = h("p", { className: "status", role: "status" });
       this.items = h("div", { className: "items", role: "group", "aria-label": words.items });
       this.hits = h("ul", { className: "hits" });
-      this.preview = h("img", { className: "preview", alt: "", hidden: true });
+      this.preview = h("img", { className: "preview", alt: "", hidden: true, onerror: () => (this.preview.hidden = true) });
       const pick = (label, main, extra) => h("label", { className: `pick ${main}` }, h("input", { type: "file", accept: "image/*", ...extra, onchange: (event) => this.take(event) }), h("span", { textContent: label }));
       this.dialog = h("dialog", { part: "dialog", "aria-label": words.title, onclick: (event) => event.target === this.dialog && this.dialog.close() },
         h("div", { className: "sheet" },
