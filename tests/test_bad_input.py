@@ -231,7 +231,9 @@ BROKEN_ROWS = [
     pytest.param("2,ftp://shop/b.png,10,true\n", "expected a path or an http(s) URL", id="other-url"),
     pytest.param("2,http://127.0.0.1:9/b.png,10,true\n", "expected a public host", id="private-address"),
     pytest.param("1,images/b.png,10,true\n", "duplicate product_id, first on line 2", id="duplicate"),
-    pytest.param(b"2,images/b.png,10,\xff\n", "expected UTF-8, found other bytes", id="no-utf-8"),
+    pytest.param(b"2,images/b.png,10,\xff\n", "found other bytes; save the feed as UTF-8", id="no-utf-8"),
+    pytest.param(f"2,{'b' * 200_000},10,true\n", "at most 131,072 characters, found a longer one", id="long-cell"),
+    pytest.param('2,images/b.png,"1,234",true\n', "price: expected a number", id="price-with-a-thousand"),
 ]
 
 

@@ -124,6 +124,12 @@ def test_price_is_a_number_or_null(run, tmp_path):
     assert stored(tmp_path, "0").price is None and stored(tmp_path, "1").price == 5
 
 
+def test_price_may_have_a_decimal_comma(run, tmp_path):
+    write_feed(tmp_path, "product_id;image;price;sale_price\n1;images/a.png;12,50;9,9\n")
+    run("index", "products.csv")
+    assert (stored(tmp_path, "1").price, stored(tmp_path, "1").sale_price) == (12.5, 9.9)
+
+
 @pytest.mark.parametrize("column", ["category", "article_type", "product_type"])
 def test_the_category_comes_through_the_taxonomy(run, tmp_path, column):
     write_feed(tmp_path, f"product_id,image,{column}\n1,images/a.png,Tshirts\n")

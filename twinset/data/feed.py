@@ -27,10 +27,12 @@ FIELDS = frozenset(
     {"product_id", *IMAGE_FIELDS, "title", "price", "sale_price", "currency", *TYPE_FIELDS}
     | {"url", "shop", "in_stock", "group_id", "updated_at"}
 )
+_NO_UTF8 = "expected UTF-8, found other bytes; save the feed as UTF-8"
 _TRUE = frozenset({"true", "1", "yes", "y", "t", "in stock", "in_stock"})
 _FALSE = frozenset({"false", "0", "no", "n", "f", "out of stock", "out_of_stock"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # as Excel notes it in a line of its own
+_DECIMAL_COMMA = re.compile(r"\s*\d+,\d{1,2}\s*")  # three digits may be thousands
 _URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
 
 
@@ -187,7 +189,7 @@ def _json_rows(text: str) -> Iterator[tuple[int, Row | BadRow]]:
             yield line, BadRow(f"expected a JSON object, found a {type(row).__name__}")
         elif not (content.isascii() and "\\u" not in content) and not _is_utf8(json.dumps(row, ensure_ascii=False)):
             product_id = str(row.get("product_id") or "")
-            yield line, BadRow("expected UTF-8, found other bytes", product_id if _is_utf8(product_id) else "")
+            yield line, BadRow(_NO_UTF8, product_id if _is_utf8(product_id) else "")
         else:
             yield line, row
 
@@ -222,7 +224,7 @@ def csv_rows(
             product_id = _product_id(cells, columns, rename)
             yield line, BadRow(f"expected {len(columns)} columns, found {len(cells)}", product_id)
         elif not all(cell.isascii() or _is_utf8(cell) for cell in cells):
-            yield line, BadRow("expected UTF-8, found other bytes", _product_id(cells, columns, rename))
+            yield line, BadRow(_NO_UTF8, _product_id(cells, columns, rename))
         else:
             yield line, {name: cell for name, cell in zip(columns, cells, strict=True) if name}
 
@@ -249,10 +251,7 @@ def csv_cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]
             try:
                 cells = next(reader, None)
             except csv.Error as exc:
-                yield (
-                    first + 1,
-                    BadRow(f"expected a row of CSV, found a quote that doesn't close where its cell ends ({exc})"),
-                )
+                yield first + 1, BadRow(_unread(exc))
                 break
             if cells is None:
                 return
@@ -265,6 +264,14 @@ def csv_cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]
             if any(cell.strip() for cell in cells):
                 yield first + 1, cells
         start = first + 1
+
+
+def _unread(exc: csv.Error) -> str:
+    """Return why csv read no row: of what is strict and of what is too long it only tells by the message."""
+    if "field limit" in str(exc):
+        longest = csv.field_size_limit()
+        return f"expected cells of at most {longest:,} characters, found a longer one, or a quote that doesn't close"
+    return f"expected a row of CSV, found a quote that doesn't close where its cell ends ({exc})"
 
 
 def _product_id(cells: list[str], columns: list[str], rename: Mapping[str, str]) -> str:
@@ -375,6 +382,8 @@ def _price(row: Row, name: str) -> float | None:
     value = row.get(name)
     if value is None or (isinstance(value, str) and value.strip().lower() in ("", "null")):
         return None
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+        value = value.replace(",", ".")
     try:
         price = math.nan if isinstance(value, bool | list | dict) or "_" in str(value) else float(value)
     except (ValueError, OverflowError):
