@@ -166,9 +166,17 @@ def test_photos_are_found_again_whatever_signs_their_names_have(tmp_path, raw):
     assert image.path == path
 
 
-def test_what_is_no_export_is_said(tmp_path):
-    (tmp_path / "e.json").write_text('{"a": 1}')
-    with pytest.raises(DataError, match="expected a Label Studio JSON export"):
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param('{"a": 1}', "found", id="an-object"),
+        pytest.param('[{"id": 1, "image": "a.jpg", "label": []}]', "not as JSON-MIN", id="json-min"),
+        pytest.param('[{"data": {"image": "a.jpg"}, "predictions": []}]', "without annotations", id="tasks-to-import"),
+    ],
+)
+def test_what_is_no_export_is_said(tmp_path, text, found):
+    (tmp_path / "e.json").write_text(text)
+    with pytest.raises(DataError, match=f"expected a Label Studio JSON export.*{found}"):
         read_label_studio(tmp_path / "e.json", tmp_path, CATEGORIES, default_taxonomy())
 
 

@@ -84,6 +84,11 @@ def read_label_studio(
     """
     try:
         tasks = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(tasks, list) and not all("annotations" in task for task in tasks):
+            raise DataError(
+                f"{file}: expected a Label Studio JSON export, found a task without annotations; "
+                "export it as JSON, not as JSON-MIN"
+            )
         problems = Problems(strict, [])
         images: dict[Path, LabelledImage] = {}
         for task in tasks:
