@@ -202,3 +202,38 @@ def test_feed_goes_into_the_shop_that_is_chosen(chromium: Any, tmp_path: Path) -
         expect(page.locator("#jobs .job .state")).to_have_text(WORDS["en"]["job.done"])
         assert client.get("/v1/products/m2", params={"shop": "men"}).status_code == 200
         assert client.get("/v1/products/m2").status_code == 404
+
+
+def test_feed_that_can_not_be_read_is_said_where_it_is_seen_until_the_next(chromium: Any, service: Service) -> None:
+    with chromium.new_context() as context:  # without the console's check: the browser logs the refusal
+        page = context.new_page()
+        sign_in(page, service)
+        page.locator("#feed").scroll_into_view_if_needed()
+        page.set_input_files("#feed", {"name": "feed.xlsx", "mimeType": "", "buffer": b"PK" + bytes(2000)})
+        expect(page.locator("#error")).to_contain_text("save the feed as UTF-8 CSV")
+        expect(page.locator("#error")).to_be_in_viewport()
+
+        feed = b"product_id\timage\nnew\thttps://shop.invalid/new.jpg\n"
+        page.set_input_files("#feed", {"name": "feed.tsv", "mimeType": "", "buffer": feed})
+        expect(page.locator("#jobs .job")).to_have_count(1)
+        expect(page.locator("#error")).to_be_hidden()
+
+
+def test_preview_that_comes_late_leaves_the_newer_one(chromium: Any, service: Service) -> None:
+    held: list[Any] = []
+    with chromium.new_context() as context:  # likewise
+        page = context.new_page()
+        sign_in(page, service)
+        page.route("**/v1/rules/preview", lambda route: route.continue_() if held else held.append(route))
+        with page.expect_request("**/v1/rules/preview"):
+            page.set_input_files("#preview-photo", service.photo)
+        page.fill("#preview-id", "unknown")
+        page.press("#preview-id", "Enter")
+        expect(page.locator("#preview-items")).to_contain_text("'unknown'")
+
+        with page.expect_response("**/v1/rules/preview"):
+            held[0].continue_()
+        page.evaluate("new Promise((done) => setTimeout(done))")
+
+        expect(page.locator("#preview-items")).to_contain_text("'unknown'")
+        assert page.locator("#preview-items .compare").count() == 0

@@ -156,11 +156,15 @@ def _renamed(row: Row, rename: Mapping[str, str]) -> Row:
 
 
 def read_text(path: Path) -> str:
-    """Return the feed as text; bytes that are not UTF-8 become lone surrogates, which fail their row alone."""
+    """Return the feed as text, as `text_of` does."""
     try:
-        data = path.read_bytes()
+        return text_of(path.read_bytes(), path)
     except OSError as exc:
         raise FeedError(f"{path}: expected a product feed, found: {exc.strerror}; check the path") from exc
+
+
+def text_of(data: bytes, path: Path) -> str:
+    """Return a feed's bytes as text; those that are not UTF-8 become lone surrogates, which fail their row alone."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:1000]:
         raise FeedError(f"{path}: expected UTF-8 text, found UTF-16 or binary data; save the feed as UTF-8 CSV")
     return data.decode("utf-8-sig", errors="surrogateescape")

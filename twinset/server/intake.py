@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twinset.data.feed import FIELDS, IMAGE_FIELDS, BadRow, FailedRow, csv_rows, feed_of, listed_images
+from twinset.data.feed import FIELDS, IMAGE_FIELDS, BadRow, FailedRow, csv_rows, feed_of, listed_images, text_of
 from twinset.errors import FeedError, StoreMoved, UsageError
 from twinset.images import MAX_BYTES, decode_image
 from twinset.indexing import IndexReport, index_rows
@@ -180,7 +180,7 @@ def _check_text(name: object, value: object) -> None:
 def rows_of(body: bytes, kind: str) -> list[object]:
     """Return the rows of a bulk request: JSON {"products": [...]}, JSON Lines or CSV. Raises UsageError."""
     if kind == "text/csv":
-        return _csv_rows(body.decode("utf-8-sig", errors="surrogateescape"))
+        return _csv_rows(body)
     try:
         text = body.decode("utf-8-sig")
         if kind == "application/json":
@@ -196,11 +196,12 @@ def rows_of(body: bytes, kind: str) -> list[object]:
     raise _wrong("body", "application/json, application/x-ndjson or text/csv", kind or "no content type")
 
 
-def _csv_rows(text: str) -> list[object]:
+def _csv_rows(body: bytes) -> list[object]:
     """Return a CSV feed's rows; one that can't be read says why under `UNREAD`."""
     rows: list[object] = []
+    file = Path("body")
     try:
-        for _, row in csv_rows(text, Path("body"), {}, IMAGE_FIELDS | {"delete"}):
+        for _, row in csv_rows(text_of(body, file), file, {}, IMAGE_FIELDS | {"delete"}):
             if isinstance(row, BadRow):
                 rows.append({"product_id": row.product_id, UNREAD: str(row)})
             else:

@@ -20,7 +20,7 @@ export async function showJobs() {
 
 /** Send a feed of one shop's products; a row that names another shop fails. */
 export async function upload(file, shop) {
-  const type = file.name.toLowerCase().endsWith(".csv") ? "text/csv" : "application/x-ndjson";
+  const type = /\.(jsonl|ndjson|json)$/i.test(file.name) ? "application/x-ndjson" : "text/csv";
   await call(`/v1/products/bulk?${new URLSearchParams({ shop })}`, { method: "POST", body: file, type });
   await showJobs();
 }

@@ -95,13 +95,17 @@ export class Rules {
   }
 
   async preview() {
+    const mine = (this.asked = {}); // an answer that comes late is of other rules, or of another photo
     const form = new FormData();
     form.append(...this.source);
     for (const [name, value] of [["k", SHOWN], ["shop", this.shop()], ["rules", JSON.stringify(this.rules)]]) form.append(name, value);
     try {
-      this.previewed = await call("/v1/rules/preview", { method: "POST", form });
+      const previewed = await call("/v1/rules/preview", { method: "POST", form });
+      if (mine !== this.asked) return;
+      this.previewed = previewed;
       this.drawPreview();
     } catch (problem) {
+      if (mine !== this.asked) return;
       $("preview-items").replaceChildren(h("p", { className: "small", role: "alert" }, problem.message));
     }
   }

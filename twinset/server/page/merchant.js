@@ -47,6 +47,13 @@ function fail(problem) {
   if (!(problem instanceof Problem)) console.error(problem);
   $("error").textContent = problem.status === 0 ? word("offline") : problem.message;
   $("error").hidden = false;
+  $("error").scrollIntoView({ block: "center" });
+}
+
+/** Do what was asked; why it can't be done stands there until something else is asked. */
+async function attempt(action) {
+  $("error").hidden = true;
+  await action().catch(fail);
 }
 
 /** Ask for a key; a wrong one is said, one that was not given is not. */
@@ -87,12 +94,12 @@ $("sign-out").addEventListener("click", () => {
   forgetKey();
   location.reload();
 });
-$("shop").addEventListener("change", () => read().catch(fail));
-$("days").addEventListener("change", () => readReports().catch(fail)); // rules that aren't saved yet stay
-$("feed").addEventListener("change", async (event) => {
+$("shop").addEventListener("change", () => attempt(read));
+$("days").addEventListener("change", () => attempt(readReports)); // rules that aren't saved yet stay
+$("feed").addEventListener("change", (event) => {
   const [file] = event.target.files;
   event.target.value = "";
-  if (file) await upload(file, $("shop").value).catch(fail);
+  if (file) attempt(() => upload(file, $("shop").value));
 });
 for (const button of document.querySelectorAll("[data-language]")) {
   button.addEventListener("click", async () => {
