@@ -38,6 +38,7 @@ def test_no_area_is_drawn_where_the_search_failed(bad_page: Any, address: str, s
     bad_page.route("**/v1/search", refuse(503), times=1)
     bad_page.set_input_files("#file", street)
     expect(bad_page.locator("#error")).to_contain_text(WORDS["busy"])
+    expect(bad_page.locator("#result-title")).to_have_text(WORDS["failed"])
 
     drag(bad_page, (0.02, 0.02), (0.2, 0.98))
     expect(bad_page.locator("#area")).to_be_disabled()

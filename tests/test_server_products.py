@@ -169,6 +169,11 @@ def test_pictures_of_products_have_the_limits_of_photos(client, store_folder):
     assert not list(store_folder.glob("service/images/*"))
 
 
+def test_a_picture_that_can_not_be_fetched_is_told_in_full(client):
+    answer = client.put("/v1/products/a1", json={"image": f"https://{'long.' * 20}invalid/a.jpg"})
+    assert is_problem(answer, 422, "product") and answer.json()["detail"].endswith("check the URL")
+
+
 def test_no_path_of_the_machine_is_in_any_answer(client, store_folder):
     answers = [client.put("/v1/products/a1", json=row("a1"))]
     answers += [client.put("/v1/products/a2", json=row("a2") | {"image": "/no/such.png"})]

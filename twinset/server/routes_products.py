@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from twinset.data.feed import FailedRow
-from twinset.errors import NotFound
+from twinset.errors import NotFound, UsageError
 from twinset.rules import DEFAULT_SHOP
 from twinset.server.access import admit
 from twinset.server.bodies import BULK_BODY, PRODUCT_BODY
@@ -182,7 +182,8 @@ def _upsert_one(loaded: Loaded, row: dict[str, Any]) -> None:
     report = intake.upsert([(1, intake.keep_pictures(row))])
     if report.failed:
         (failure,) = failed_json([FailedRow(1, "", report.failed[0].reason)], f"{intake.folder.absolute()}/")
-        raise wrong("product", "a product whose image can be had", failure["reason"])
+        reason, expected = failure["reason"], "a product whose image can be had"
+        raise UsageError(f"product: {reason}", field="product", expected=expected, found=reason)
 
 
 def _one_row(body: bytes, kind: str) -> dict[str, Any]:

@@ -87,6 +87,9 @@ function open(next) {
     if (found.items.length) choose(0);
     else nothing();
     $("result-title").focus({ preventScroll: true });
+  }, () => {
+    results.clear();
+    heading(word("failed"));
   });
 }
 
