@@ -212,6 +212,14 @@ def test_photos_of_one_name_in_two_folders_are_told_apart(run, tmp_path):
     assert applied.code == 0 and applied.json["corrections"] == len(read_suggestions("s.json"))
 
 
+def test_suggestions_for_other_photos_are_told_of(run, tmp_path):
+    write_coco_file(tmp_path, ("a.png", "top", DRAWN_TOP))
+    one = Suggestion("street-voc", "a.png", "remove", "", 1.0, 0, "top", "top", (0, 0, 9, 9), True)
+    write_suggestions(tmp_path / "s.json", [one])
+    ran = run("data", "apply", "s.json", "--coco", "labels.json", "--out", "c.json")
+    assert ran.code == 0 and ran.stderr == "none of the 1 suggestions is of these photos, but of street-voc\n"
+
+
 def test_labels_audited_by_a_model_of_another_taxonomy_are_corrected_in_it(run, tmp_path):
     write_coco_file(tmp_path, ("a.png", "top", DRAWN_TOP))
     own = Path(twinset.__file__).with_name("taxonomy.toml").read_text(encoding="utf-8")

@@ -125,9 +125,9 @@ def test_price_is_a_number_or_null(run, tmp_path):
 
 
 def test_price_may_have_a_decimal_comma(run, tmp_path):
-    write_feed(tmp_path, "product_id;image;price;sale_price\n1;images/a.png;12,50;9,9\n")
+    write_feed(tmp_path, "product_id;image;price;sale_price\n1;images/a.png;1.250,00;12,5\n")
     run("index", "products.csv")
-    assert (stored(tmp_path, "1").price, stored(tmp_path, "1").sale_price) == (12.5, 9.9)
+    assert (stored(tmp_path, "1").price, stored(tmp_path, "1").sale_price) == (1250, 12.5)
 
 
 @pytest.mark.parametrize("column", ["category", "article_type", "product_type"])

@@ -57,6 +57,14 @@ def test_a_google_table_is_read_as_it_is(tmp_path):
     assert (bag.category, bag.in_stock, bag.price, bag.sale_price, bag.group_id) == ("bag", False, 1299.5, None, None)
 
 
+@pytest.mark.parametrize(
+    ("written", "price"), [("12,50", 12.5), ("1.299,00", 1299), ("1,299.00", 1299), ("1,299", 1299), ("1299.5", 1299.5)]
+)
+def test_a_google_price_is_read_in_either_way_of_writing_it(tmp_path, written, price):
+    text = GOOGLE_TSV.replace("1,299.50", written)
+    assert by_id(read(save(tmp_path, text, "feed.txt"), "google"))["B"].price == price
+
+
 GOOGLE_XML = """<?xml version="1.0"?>
 <rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel><title>Shop</title>
 <item><g:id>7</g:id><title>Red &amp; white dress</title><link>https://s.example/7</link>

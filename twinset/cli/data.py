@@ -165,6 +165,8 @@ def apply(
     taxonomy = read_taxonomy(taxonomy_file) if taxonomy_file else None
     labelled = read_labelled(voc, ccp, coco, images, split, strict, corrected=not as_given, taxonomy=taxonomy)
     names = {(image.source, image.name) for image in labelled.images}
+    if read and not any((one.source, one.image) in names for one in read):
+        click.echo(f"none of the {len(read)} suggestions is of these photos, but of {read[0].source}", err=True)
     done = [one for one in read if (one.source, one.image) in names and (one.accepted or everything)]
     check_suggestions(labelled, done)
     corrected = apply_suggestions(labelled, read, everything)

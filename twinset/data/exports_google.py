@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from twinset.data.exports import Export, Rows, on_sale, table_rows, tag_columns
-from twinset.data.feed import Row, read_text
+from twinset.data.feed import Row, read_text, with_point
 from twinset.errors import FeedError
 
 TAGS = ("brand", "color", "size", "gender", "age_group", "material", "pattern", "condition")
@@ -62,10 +62,7 @@ def _price(text: str) -> tuple[str, str]:
     match = _PRICE.fullmatch(text.strip())
     if not match:
         return text, ""
-    number = match[2]
-    if re.fullmatch(r"\d+,\d{1,2}", number):  # a decimal comma
-        number = number.replace(",", ".")
-    return number.replace(",", ""), match[1] or match[3] or ""
+    return with_point(match[2]).replace(",", ""), match[1] or match[3] or ""
 
 
 def _xml_items(export: Export) -> Iterator[dict[str, list[str]]]:

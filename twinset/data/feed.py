@@ -32,7 +32,7 @@ _TRUE = frozenset({"true", "1", "yes", "y", "t", "in stock", "in_stock"})
 _FALSE = frozenset({"false", "0", "no", "n", "f", "out of stock", "out_of_stock"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # as Excel notes it in a line of its own
-_DECIMAL_COMMA = re.compile(r"\s*\d+,\d{1,2}\s*")  # three digits may be thousands
+_DECIMAL_COMMA = re.compile(r"(\d+|\d{1,3}(\.\d{3})+),\d{1,2}")  # three digits after a comma may be thousands
 _URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
 
 
@@ -386,8 +386,8 @@ def _price(row: Row, name: str) -> float | None:
     value = row.get(name)
     if value is None or (isinstance(value, str) and value.strip().lower() in ("", "null")):
         return None
-    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
-        value = value.replace(",", ".")
+    if isinstance(value, str):
+        value = with_point(value.strip())
     try:
         price = math.nan if isinstance(value, bool | list | dict) or "_" in str(value) else float(value)
     except (ValueError, OverflowError):
@@ -395,6 +395,11 @@ def _price(row: Row, name: str) -> float | None:
     if not math.isfinite(price) or price < 0:
         raise BadRow(f"{name}: expected a number like 12.50 or nothing, found {value!r}")
     return price
+
+
+def with_point(number: str) -> str:
+    """Return a number that has a decimal comma, 12,50 or 1.299,00, with a decimal point, and any other as it is."""
+    return number.replace(".", "").replace(",", ".") if _DECIMAL_COMMA.fullmatch(number) else number
 
 
 def _in_stock(value: Any) -> bool:
