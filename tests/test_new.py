@@ -46,10 +46,12 @@ def test_shop_searches_a_photo(run: Callable[..., Ran], shop_folder: Path, monke
         made = runpy.run_path("here/app.py")
         with http_client(made["app"]) as shop:
             page = shop.post("/search", files={"photo": photo.read_bytes()}).text
+            refused = shop.post("/search", files={"photo": b"no photo"})
         made["client"].close()
 
     assert "<h2>Top</h2>" in page
     assert page.count("<li>") >= 3
+    assert refused.status_code == 415 and "convert it, to JPEG for example" in refused.text
 
 
 def test_notebook_runs(run: Callable[..., Ran], capsys: pytest.CaptureFixture[str]) -> None:

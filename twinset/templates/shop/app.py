@@ -5,10 +5,10 @@ from html import escape
 from typing import Annotated
 
 import uvicorn
-from fastapi import FastAPI, UploadFile
+from fastapi import FastAPI, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
-from twinset.client import Client, Hit
+from twinset.client import Client, Hit, Problem
 
 SERVICE = os.environ.get("TWINSET_URL", "http://127.0.0.1:8000")
 client = Client(SERVICE, key=os.environ.get("TWINSET_KEY"))
@@ -40,6 +40,11 @@ def start() -> str:
 def search(photo: Annotated[UploadFile, "a form's file"]) -> str:
     found = client.search(photo.file.read(), k=8)
     return PAGE.format(body="".join(section(item.category or "Like it", item.hits) for item in found.items))
+
+
+@app.exception_handler(Problem)
+def refused(request: Request, problem: Problem) -> HTMLResponse:
+    return HTMLResponse(PAGE.format(body=f"<p>{escape(problem.detail)}</p>"), problem.status)
 
 
 def section(title: str, hits: tuple[Hit, ...]) -> str:
