@@ -145,6 +145,18 @@ def test_photo_leaves_where_it_was_taken_behind(chromium: Any, shop: str, look: 
     assert b"SECRET-PLACE" not in sent and b"Exif" not in sent
 
 
+def test_file_that_is_no_photo_is_said_and_not_shown(chromium: Any, shop: str, look: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("no photo")
+    with chromium.new_context(locale="en-GB") as context:  # without the console's check: the browser logs the refusal
+        page = context.new_page()
+        page.goto(f"{shop}/index.html")
+        page.click("twinset-camera .camera")
+        page.set_input_files("twinset-camera input >> nth=0", tmp_path / "notes.jpg")
+
+        expect(page.locator("twinset-camera .status")).to_have_text("This file is no photo we can read.")
+        expect(page.locator("twinset-camera .preview")).to_be_hidden()
+
+
 def test_pages_styles_stay_out_and_variables_come_in(chromium: Any, shop: str, look: Path) -> None:
     with new_page(chromium) as page:
         page.goto(f"{shop}/index.html")
