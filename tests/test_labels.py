@@ -19,7 +19,7 @@ from twinset.describe.labels import (
 )
 from twinset.describe.network import Tasks
 from twinset.describe.rank_labels import _middle, rank_nearest, with_category
-from twinset.describe.samples import ItemSample, Vocabulary
+from twinset.describe.samples import ItemSample, Vocabulary, further_samples
 from twinset.errors import ModelError
 from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits, search_alike
 from twinset.types import Colour, FoundItem, Hit, Product
@@ -285,9 +285,26 @@ def test_street_items_teach_what_shops_pictures_do_not():
     trained = trained_heads(tasks, (0.4, 0.2, 0.2, 0.2), vocabulary)
     measured = [(Colour("blue", 1.0),)] * 80
     untaught, before = fit_labels(trained, vocabulary, train, dev, dev, measured=measured, street_dev=street_dev)
-    _, after = fit_labels(trained, vocabulary, train, dev, dev, measured=measured, street=street, street_dev=street_dev)
+    _, after = fit_labels(
+        trained, vocabulary, train, dev, dev, measured=measured, further=street, street_dev=street_dev
+    )
     assert before["article_type_right_in_street"] < 0.6 < 0.9 < after["article_type_right_in_street"]
     assert after["article_type_right"] > 0.9 and untaught.article_type.names == vocabulary.article_types
+
+
+def test_items_are_shown_with_what_is_around_them_too():
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    item = ItemSample(pixels, (50.0, 20.0, 150.0, 80.0), None, product_id="p")
+    street = ItemSample(pixels, (0.0, 0.0, 200.0, 100.0), None, category=0)
+
+    further = further_samples([item], [street])
+    assert [one.product_id for one in further] == ["", "p", ""] and further[0] is street
+    x1, y1, x2, y2 = further[1].box
+    margin = (50 - x1) / 100
+    assert 0.1 <= margin <= 0.4 and x2 - 150 == pytest.approx(50 - x1)
+    assert (20 - y1, y2 - 80) == pytest.approx([min(margin * 60, 20)] * 2)
+    assert further[2].box == street.box and further[2].category == 0  # there is no more around
+    assert [one.box for one in further_samples([item], [street])] == [one.box for one in further]
 
 
 def test_a_hidden_layer_is_kept_where_it_tells_more(tmp_path):

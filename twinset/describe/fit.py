@@ -51,15 +51,16 @@ def fit_labels(
     moved: Embedded,
     *,
     measured: Sequence[Sequence[Colour]],
-    street: Embedded = NOTHING,
+    further: Embedded = NOTHING,
     street_dev: Embedded = NOTHING,
 ) -> tuple[Labels, dict[str, float]]:
     """Return what embeddings say, and the figures on dev.
 
     `trained` are the classifiers there are: of article_type, colour, gender, words, category. `moved` are street views
-    of dev, `measured` what the pixels of dev say. `street` and `street_dev` are items of real street photos, as far as
-    known with their article types and colours: shops' pictures alone don't teach what these look like in the street.
-    What scores mean is fitted to those of dev.
+    of dev, `measured` what the pixels of dev say. `further` is what else teaches the classifiers with a hidden layer:
+    items of real street photos, as far as known with their article types and colours, for shops' pictures alone don't
+    teach what these look like in the street, and items with what is around them. `street_dev` are street items of dev:
+    what scores mean is fitted to those.
     """
     heads, figures = dict[str, Head](), dict[str, float]()
     deep = dict[str, DeepHead]()
@@ -71,7 +72,7 @@ def fit_labels(
     }.items():
         known = [part.known(field) for part in (dev, street_dev)]
         heads[name] = _best_head(trained[name], names, train.known(field), known) if name in LINEAR else trained[name]
-        learned = _deep_head(names, [part.known(field) for part in (train, street)], known)
+        learned = _deep_head(names, [part.known(field) for part in (train, further)], known)
         if learned is not None and _loss(learned, known) < _loss(heads[name], known):
             deep[name] = learned
         right = [_share_right(deep.get(name) or heads[name], *part) for part in known]

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,9 @@ GENDERS = {
 UNKNOWN = -1
 WORN_MIN_SCORE = 0.1
 MIN_SIDE = 24  # pixels of an item in a street photo: smaller ones show too little
+
+MARGIN = 0.25  # of a box's sides, that a sample's pixels have around it
+SURROUNDINGS = 0.1, 0.4  # of a box's sides, that a close-up of an item shows on each; a sample's pixels may end before
 
 PixelLabels = tuple[NDArray[np.uint8], tuple[str, ...]]  # (H, W) label ids of a photo, the labels' names by id
 
@@ -238,8 +241,25 @@ def backgrounds(images: Sequence[LabelledImage], count: int, rng: np.random.Gene
     return found
 
 
+def further_samples(items: Sequence[ItemSample], street: Sequence[ItemSample]) -> list[ItemSample]:
+    """Return what teaches a classifier beside a shop's `items`: street photos' own, and all with what is around.
+
+    So photos show an item that fills them, and so a photo is asked as a whole. The same every time.
+    """
+    rng = np.random.default_rng(0)
+    return [*street, *(_with_surroundings(sample, rng.uniform(*SURROUNDINGS)) for sample in (*items, *street))]
+
+
+def _with_surroundings(sample: ItemSample, margin: float) -> ItemSample:
+    """Return a sample whose box is wider by a share of its sides on each, as far as the pixels go."""
+    (x1, y1, x2, y2), (height, width) = sample.box, sample.pixels.shape[:2]
+    across, down = margin * (x2 - x1), margin * (y2 - y1)
+    box = max(x1 - across, 0.0), max(y1 - down, 0.0), min(x2 + across, float(width)), min(y2 + down, float(height))
+    return replace(sample, box=box)
+
+
 def cut_sample(
-    image: Image, box: Box, mask: NDArray[np.bool_] | None, margin: float = 0.25
+    image: Image, box: Box, mask: NDArray[np.bool_] | None, margin: float = MARGIN
 ) -> tuple[Image, Box, NDArray[np.bool_] | None]:
     """Return the picture around a box, the box in it, and the mask cut alike; at most 256 pixels a side."""
     x1, y1, x2, y2 = box
