@@ -19,7 +19,7 @@ from twinset.describe.labels import (
 )
 from twinset.describe.network import Tasks
 from twinset.describe.rank_labels import _middle, rank_nearest, with_category
-from twinset.describe.samples import ItemSample, Vocabulary, further_samples
+from twinset.describe.samples import ItemSample, Vocabulary, with_surroundings
 from twinset.errors import ModelError
 from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits, search_alike
 from twinset.types import Colour, FoundItem, Hit, Product
@@ -297,14 +297,29 @@ def test_items_are_shown_with_what_is_around_them_too():
     item = ItemSample(pixels, (50.0, 20.0, 150.0, 80.0), None, product_id="p")
     street = ItemSample(pixels, (0.0, 0.0, 200.0, 100.0), None, category=0)
 
-    further = further_samples([item], [street])
-    assert [one.product_id for one in further] == ["", "p", ""] and further[0] is street
-    x1, y1, x2, y2 = further[1].box
+    wide, same = with_surroundings([item, street])
+    x1, y1, x2, y2 = wide.box
     margin = (50 - x1) / 100
-    assert 0.1 <= margin <= 0.4 and x2 - 150 == pytest.approx(50 - x1)
+    assert wide.product_id == "p" and 0.1 <= margin <= 0.4 and x2 - 150 == pytest.approx(50 - x1)
     assert (20 - y1, y2 - 80) == pytest.approx([min(margin * 60, 20)] * 2)
-    assert further[2].box == street.box and further[2].category == 0  # there is no more around
-    assert [one.box for one in further_samples([item], [street])] == [one.box for one in further]
+    assert same.box == street.box and same.category == 0  # there is no more around
+    assert [one.box for one in with_surroundings([item, street])] == [wide.box, same.box]
+
+
+def test_a_classifier_for_whole_photos_is_chosen_where_it_tells_more_of_them():
+    vocabulary = Vocabulary(("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("red", "blue"), ("puma",), ("top",))
+    tasks = Tasks({"type": 3, "gender": 4, "words": 1, "category": 1, "colour": 2, "colour_base": 2})
+    train, dev = embedded(300, 0), embedded(80, 1)
+    around, around_dev = (moved_to_the_street(embedded(n, seed)) for n, seed in ((200, 2), (60, 3)))
+    trained = trained_heads(tasks, (0.4, 0.2, 0.2, 0.2), vocabulary)
+    measured = [(Colour("blue", 1.0),)] * 80
+
+    def right(**parts):
+        labels, _ = fit_labels(trained, vocabulary, train, dev, dev, measured=measured, **parts)
+        found = labels.log_probabilities("article_type", around_dev.embeddings).argmax(1)
+        return (found == around_dev.labels("article_type")).mean()
+
+    assert right(around_dev=around_dev) < 0.6 < 0.9 < right(further=around, around_dev=around_dev)
 
 
 def test_a_hidden_layer_is_kept_where_it_tells_more(tmp_path):

@@ -53,6 +53,7 @@ def fit_labels(
     measured: Sequence[Sequence[Colour]],
     further: Embedded = NOTHING,
     street_dev: Embedded = NOTHING,
+    around_dev: Embedded = NOTHING,
 ) -> tuple[Labels, dict[str, float]]:
     """Return what embeddings say, and the figures on dev.
 
@@ -60,7 +61,7 @@ def fit_labels(
     of dev, `measured` what the pixels of dev say. `further` is what else teaches the classifiers with a hidden layer:
     items of real street photos, as far as known with their article types and colours, for shops' pictures alone don't
     teach what these look like in the street, and items with what is around them. `street_dev` are street items of dev:
-    what scores mean is fitted to those.
+    what scores mean is fitted to those. `around_dev` are dev's items with what is around them.
     """
     heads, figures = dict[str, Head](), dict[str, float]()
     deep = dict[str, DeepHead]()
@@ -71,9 +72,10 @@ def fit_labels(
         "category": ("category", vocabulary.categories),
     }.items():
         known = [part.known(field) for part in (dev, street_dev)]
-        heads[name] = _best_head(trained[name], names, train.known(field), known) if name in LINEAR else trained[name]
-        learned = _deep_head(names, [part.known(field) for part in (train, further)], known)
-        if learned is not None and _loss(learned, known) < _loss(heads[name], known):
+        asked = [*known, around_dev.known(field)]
+        heads[name] = _best_head(trained[name], names, train.known(field), asked) if name in LINEAR else trained[name]
+        learned = _deep_head(names, [part.known(field) for part in (train, further)], asked)
+        if learned is not None and _loss(learned, asked) < _loss(heads[name], asked):
             deep[name] = learned
         right = [_share_right(deep.get(name) or heads[name], *part) for part in known]
         figures |= {f"{name}_right": right[0], f"{name}_right_in_street": right[1]}
@@ -147,7 +149,7 @@ def _deep_head(names: Sequence[str], taught: Sequence[Known], asked: Sequence[Kn
 
 
 def _loss(head: Head | DeepHead, asked: Sequence[Known]) -> float:
-    """Return the cross entropy on shops' pictures and that on street photos, each as one, however many there are."""
+    """Return the sum of the cross entropies on each part of what is asked, as one each, however many there are."""
     losses = [
         -float(head.log_probabilities(embeddings)[np.arange(len(truth)), truth].mean())
         for embeddings, truth in asked

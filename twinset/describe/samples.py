@@ -241,16 +241,16 @@ def backgrounds(images: Sequence[LabelledImage], count: int, rng: np.random.Gene
     return found
 
 
-def further_samples(items: Sequence[ItemSample], street: Sequence[ItemSample]) -> list[ItemSample]:
-    """Return what teaches a classifier beside a shop's `items`: street photos' own, and all with what is around.
+def with_surroundings(samples: Sequence[ItemSample]) -> list[ItemSample]:
+    """Return samples of the same items with what is around them: the same every time.
 
-    So photos show an item that fills them, and so a photo is asked as a whole. The same every time.
+    So photos show an item that fills them, and so a photo is asked what it as a whole is of.
     """
     rng = np.random.default_rng(0)
-    return [*street, *(_with_surroundings(sample, rng.uniform(*SURROUNDINGS)) for sample in (*items, *street))]
+    return [_widened(sample, rng.uniform(*SURROUNDINGS)) for sample in samples]
 
 
-def _with_surroundings(sample: ItemSample, margin: float) -> ItemSample:
+def _widened(sample: ItemSample, margin: float) -> ItemSample:
     """Return a sample whose box is wider by a share of its sides on each, as far as the pixels go."""
     (x1, y1, x2, y2), (height, width) = sample.box, sample.pixels.shape[:2]
     across, down = margin * (x2 - x1), margin * (y2 - y1)

@@ -27,7 +27,7 @@ from twinset.describe.fit import fit_labels, trained_heads
 from twinset.describe.labels import FILE as LABELS
 from twinset.describe.labels import save_labels
 from twinset.describe.network import EncoderNet, ServingEncoder, Tasks, join
-from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary, further_samples
+from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary, with_surroundings
 from twinset.describe.start import start_from_exported
 from twinset.detect.export import TOLERANCE, export_onnx
 from twinset.errors import DataError, ModelError, UsageError
@@ -206,11 +206,16 @@ def finish_encoder(
     EncoderConfig(size, weights=weights).save(out / "encoder.json", dev=figures)
     (out / LABELS).unlink(missing_ok=True)
     measured = [described.colours for described in load_encoder(out).describe([crop(s.pixels, s.box) for s in dev])]
-    further = embed_parts(trainee.net, further_samples(train, street), size)
+    further = embed_parts(trainee.net, [*street, *with_surroundings([*train, *street])], size)
     worn = embed_parts(trainee.net, street_dev, size)
-    *parts, more, seen = (Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved, further, worn))
+    around = embed_parts(trainee.net, with_surroundings([*dev, *street_dev]), size)
+    *parts, more, seen, wide = (
+        Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved, further, worn, around)
+    )
     heads = trained_heads(trainee.tasks, weights, vocabulary)
-    labels, label_figures = fit_labels(heads, vocabulary, *parts, measured=measured, further=more, street_dev=seen)
+    labels, label_figures = fit_labels(
+        heads, vocabulary, *parts, measured=measured, further=more, street_dev=seen, around_dev=wide
+    )
     save_labels(labels, out, dev=label_figures)
     return out / "encoder.onnx"
 
