@@ -306,20 +306,25 @@ def test_items_are_shown_with_what_is_around_them_too():
     assert [one.box for one in with_surroundings([item, street])] == [wide.box, same.box]
 
 
-def test_a_classifier_for_whole_photos_is_chosen_where_it_tells_more_of_them():
-    vocabulary = Vocabulary(("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("red", "blue"), ("puma",), ("top",))
-    tasks = Tasks({"type": 3, "gender": 4, "words": 1, "category": 1, "colour": 2, "colour_base": 2})
-    train, dev = embedded(300, 0), embedded(80, 1)
-    around, around_dev = (moved_to_the_street(embedded(n, seed)) for n, seed in ((200, 2), (60, 3)))
-    trained = trained_heads(tasks, (0.4, 0.2, 0.2, 0.2), vocabulary)
-    measured = [(Colour("blue", 1.0),)] * 80
+def test_what_a_whole_photo_is_of_is_said_by_what_tells_most_of_items_with_what_is_around_them():
+    names = ("top", "bag", "hat")
+    vocabulary = Vocabulary(("Tshirts", "Shirts", "Tops"), ("Red", "Blue"), ("red", "blue"), ("puma",), names)
+    tasks = Tasks({"type": 3, "gender": 4, "words": 1, "category": 3, "colour": 2, "colour_base": 2})
+    train, dev = (with_categories(embedded(n, seed)) for n, seed in ((120, 0), (40, 1)))
+    around, around_dev = (moved_to_the_street(with_categories(embedded(n, seed))) for n, seed in ((120, 2), (40, 3)))
+    trained = trained_heads(tasks, (0.4, 0.2, 0.2, 0.2), vocabulary) | {"category": head(names, 0, 1, 2, scale=50.0)}
+    measured = [(Colour("blue", 1.0),)] * 40
 
-    def right(**parts):
-        labels, _ = fit_labels(trained, vocabulary, train, dev, dev, measured=measured, **parts)
-        found = labels.log_probabilities("article_type", around_dev.embeddings).argmax(1)
-        return (found == around_dev.labels("article_type")).mean()
-
-    assert right(around_dev=around_dev) < 0.6 < 0.9 < right(further=around, around_dev=around_dev)
+    labels, _ = fit_labels(
+        trained, vocabulary, train, dev, dev, measured=measured, further=around, around_dev=around_dev
+    )
+    truth = [names[i] for i in around_dev.labels("category")]
+    said = [labels.photo_categories(embedding) for embedding in around_dev.embeddings]
+    assert np.mean([max(one, key=one.get) == name for one, name in zip(said, truth, strict=True)]) > 0.9
+    unasked = replace(labels, deep={})
+    said = [unasked.photo_categories(embedding) for embedding in around_dev.embeddings]
+    assert np.mean([max(one, key=one.get) == name for one, name in zip(said, truth, strict=True)]) < 0.6
+    assert replace(labels, category=None).photo_categories(around_dev.embeddings[0]) == {}
 
 
 def test_a_hidden_layer_is_kept_where_it_tells_more(tmp_path):
@@ -351,6 +356,11 @@ def crossed(shown):
     rows[np.arange(len(rows)), 112 + first] = 0.5
     rows[np.arange(len(rows)), 114 + (first ^ colours)] = 0.5
     return Embedded(shown.samples, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def with_categories(shown):
+    """Return the samples with a category each, that of their kind."""
+    return Embedded([replace(sample, category=sample.article_type) for sample in shown.samples], shown.embeddings)
 
 
 def moved_to_the_street(shown):

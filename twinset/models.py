@@ -66,9 +66,8 @@ class Models:
         found = self.detector.detect_batch(images, least_score(lowest))
         filled = [i for i, image in enumerate(images) if filling(found[i], image).any()]
         embeddings = self.encoder.embed([images[i] for i in filled])
-        for i, logs in zip(filled, self.labels.log_probabilities("category", embeddings).tolist(), strict=True):
-            looks = dict(zip(self.labels.category.names, logs, strict=True))
-            found[i] = raise_filling(found[i], images[i], looks, self.categories)
+        for i, embedding in zip(filled, embeddings, strict=True):
+            found[i] = raise_filling(found[i], images[i], self.labels.photo_categories(embedding), self.categories)
         return [one.above(lowest) for one in found]
 
     def describe(self, image: Image, boxes: NDArray[np.float32]) -> list[Described]:

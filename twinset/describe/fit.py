@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from twinset.describe.deep import train_deep_head
 from twinset.describe.embedded import NOTHING, Embedded, Floats
 from twinset.describe.labels import (
+    PHOTO,
     AttributeHead,
     AttributeValue,
     DeepHead,
@@ -61,7 +62,8 @@ def fit_labels(
     of dev, `measured` what the pixels of dev say. `further` is what else teaches the classifiers with a hidden layer:
     items of real street photos, as far as known with their article types and colours, for shops' pictures alone don't
     teach what these look like in the street, and items with what is around them. `street_dev` are street items of dev:
-    what scores mean is fitted to those. `around_dev` are dev's items with what is around them.
+    what scores mean is fitted to those. `around_dev` are dev's items with what is around them: what says best of them
+    what they are is asked what a photo as a whole is of.
     """
     heads, figures = dict[str, Head](), dict[str, float]()
     deep = dict[str, DeepHead]()
@@ -72,11 +74,14 @@ def fit_labels(
         "category": ("category", vocabulary.categories),
     }.items():
         known = [part.known(field) for part in (dev, street_dev)]
-        asked = [*known, around_dev.known(field)]
-        heads[name] = _best_head(trained[name], names, train.known(field), asked) if name in LINEAR else trained[name]
-        learned = _deep_head(names, [part.known(field) for part in (train, further)], asked)
-        if learned is not None and _loss(learned, asked) < _loss(heads[name], asked):
-            deep[name] = learned
+        heads[name] = _best_head(trained[name], names, train.known(field), known) if name in LINEAR else trained[name]
+        learned = _deep_heads(names, [part.known(field) for part in (train, further)])
+        asked = {name: known} | ({PHOTO: [around_dev.known(field)]} if name == "category" else {})
+        for question, parts in asked.items():
+            candidates: list[Head | DeepHead] = [heads[name], *learned]
+            best = min(candidates, key=lambda head: _loss(head, parts))
+            if isinstance(best, DeepHead):
+                deep[question] = best
         right = [_share_right(deep.get(name) or heads[name], *part) for part in known]
         figures |= {f"{name}_right": right[0], f"{name}_right_in_street": right[1]}
     attributes = _attributes(train, dev, default_lexicon())
@@ -138,14 +143,13 @@ def _best_head(trained: Head, names: Sequence[str], taught: Known, asked: Sequen
     return min(tempered, key=lambda head: _loss(head, asked))
 
 
-def _deep_head(names: Sequence[str], taught: Sequence[Known], asked: Sequence[Known]) -> DeepHead | None:
-    """Return a classifier with a hidden layer, at the temperature that suits it, None where there's little to learn."""
+def _deep_heads(names: Sequence[str], taught: Sequence[Known]) -> list[DeepHead]:
+    """Return a classifier with a hidden layer at each temperature, none where there's little to learn."""
     embeddings, labels = (np.concatenate(arrays) for arrays in zip(*taught, strict=True))
     if len(labels) < MIN_TAUGHT or len(np.unique(labels)) < 2:
-        return None
+        return []
     head = train_deep_head(embeddings, labels, names, 4 * _evened(embeddings))
-    tempered = [replace(head, weights=head.weights * scale, bias=head.bias * scale) for scale in TEMPERATURES]
-    return min(tempered, key=lambda one: _loss(one, asked))
+    return [replace(head, weights=head.weights * scale, bias=head.bias * scale) for scale in TEMPERATURES]
 
 
 def _loss(head: Head | DeepHead, asked: Sequence[Known]) -> float:

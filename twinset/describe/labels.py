@@ -23,6 +23,7 @@ from twinset.taxonomy import default_taxonomy, fold
 from twinset.types import Colour
 
 FILE = "labels.json"
+PHOTO = "photo"  # among `Labels.deep`: the category that a photo as a whole is of
 MIN_SHARE = 0.08  # of an item's colours; what has less is not named
 # What a description says of the category, beside the log odds of the detector's scores. On dev's street photos and its
 # shots on a model weights from 0.5 to 2 do about as well; shops' photos of other light want more of it.
@@ -125,13 +126,21 @@ class Labels:
     weights: LabelWeights = LabelWeights()
     calibration: Calibration = Calibration()
     category: Head | None = None  # None: the detector alone decides
-    # By field (article_type, colour, gender, category), what is asked in the linear classifier's place, of its classes.
+    # By field (article_type, colour, gender, category), what is asked in the linear classifier's place, of its classes;
+    # by PHOTO what is asked of whole photos in the category's.
     deep: Mapping[str, DeepHead] = field(default_factory=dict)
 
     def log_probabilities(self, name: str, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (..., K) what embeddings (..., 256) say of a field, in the order of its linear classifier's names."""
         head: Head | DeepHead = self.deep.get(name) or getattr(self, name)
         return head.log_probabilities(embeddings)
+
+    def photo_categories(self, embedding: NDArray[np.float32]) -> dict[str, float]:
+        """Return by category the logarithm of the probability that a photo as a whole is of it, by its embedding."""
+        if self.category is None:
+            return {}
+        logs = self.log_probabilities(PHOTO if PHOTO in self.deep else "category", embedding)
+        return dict(zip(self.category.names, logs.tolist(), strict=True))
 
     def category_of(self, embedding: NDArray[np.float32], found: str, seen: Mapping[str, float]) -> str:
         """Return an item's category: what it was found as, or another that its place and its looks together say.
