@@ -19,7 +19,11 @@ from twinset.models import WEIGHTS
 from twinset.taxonomy import default_taxonomy
 
 scipy_io = pytest.importorskip("scipy.io")
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
+from twinset.describe.average import average_encoder  # noqa: E402
+from twinset.describe.start import start_from_exported  # noqa: E402
+from twinset.describe.train import build_trainee, load_trainee  # noqa: E402
+
 TAXONOMY = default_taxonomy()
 LABELS = ("null", "jeans", "blouse", "hat", "skin")
 PHOTOS = 40
@@ -163,7 +167,20 @@ def test_it_is_trained_and_exported_again(ccp, classed, tmp_path):
     assert labels is not None and "jeans" in labels.article_type.names
     assert labels.weights.gender == 0  # nothing said of it, nothing made of it
 
-    ran = CliRunner().invoke(cli, ["export", "encoder", str(tmp_path / "run"), *data, "--out", str(tmp_path / "model")])
+    trainee, settings, vocabulary = load_trainee(tmp_path / "run")
+    stored = build_trainee(settings, vocabulary)
+    start_from_exported(stored.net, stored.tasks, vocabulary, tmp_path / "run" / "encoder.onnx")
+    own = {name: value.clone() for name, value in trainee.net.named_parameters()}
+    average_encoder(trainee, settings, vocabulary, 2 * [tmp_path / "run" / "encoder.onnx"])
+    for (name, value), other in zip(trainee.net.named_parameters(), stored.net.parameters(), strict=True):
+        assert torch.allclose(value, (own[name] + 2 * other) / 3, atol=1e-6), name
+
+    words = ["export", "encoder", str(tmp_path / "run"), *data, "--out", str(tmp_path / "model")]
+    ran = CliRunner().invoke(cli, [*words, "--average", str(tmp_path / "run")])  # the mean with itself is itself
     assert ran.exit_code == 0, ran.output
     again = load_labels(tmp_path / "model")
-    assert again is not None and again.calibration == labels.calibration
+    assert again is not None and again.calibration.half == pytest.approx(labels.calibration.half, rel=0.02)
+    ran = CliRunner().invoke(
+        cli, [*words[:2], str(tmp_path / "model"), *words[3:-1], str(tmp_path), "--average", "default"]
+    )
+    assert ran.exit_code == 2 and "--average: expected a training's folder beside it" in ran.output

@@ -129,10 +129,10 @@ def find_detector(name: str) -> Path:
     return folder if alone else model_folder(name)
 
 
-def start_file(name: str, network: str) -> Path:
+def start_file(name: str, network: str, flag: str = "--from") -> Path:
     """Return the ONNX file of a `network`, detector or encoder, that a training may start from. Raises ModelError.
 
-    `name` is that of a model that ships, a folder's, or the file's own. A detector's settings have to be beside it.
+    `name`, given with `flag`, is that of a model that ships, a folder's, or the file's own. A detector's settings have to be beside it.
     """
     folder = WEIGHTS / name if name in model_names() else Path(name)
     file = folder if folder.suffix == ".onnx" else folder / f"{network}.onnx"
@@ -140,7 +140,7 @@ def start_file(name: str, network: str) -> Path:
     if missing := [path.name for path in needed if not path.is_file()]:
         names = ", ".join(model_names())
         raise ModelError(
-            f"--from {name}: expected a model's name ({names}), a folder with {network}.onnx or that file; "
+            f"{flag} {name}: expected a model's name ({names}), a folder with {network}.onnx or that file; "
             f"found no {missing[0]}"
         )
     return file

@@ -43,6 +43,12 @@ def export() -> None:
 @click.option(
     "--reweigh", is_flag=True, help="Of a finished encoder, weigh the embedding's parts anew: vectors change."
 )
+@click.option(
+    "--average",
+    multiple=True,
+    metavar="MODEL",
+    help="Take the mean of its weights and this model's, which RUN started from; may be given several times.",
+)
 @options(strict_option, threads_option)
 def export_encoder_command(
     run: Path,
@@ -53,6 +59,7 @@ def export_encoder_command(
     out: Path,
     model: str,
     reweigh: bool,
+    average: Sequence[str],
     strict: bool,
     threads: int | None,
 ) -> None:
@@ -67,12 +74,13 @@ def export_encoder_command(
     from twinset.cli.train import prepare
 
     prepare(threads)
+    from twinset.describe.average import average_encoder
     from twinset.describe.labels import FILE as LABELS
     from twinset.describe.refit import load_finished, refit_labels
     from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import finish_encoder, load_trainee
     from twinset.detect.sources import Sources
-    from twinset.models import model_folder
+    from twinset.models import model_folder, start_file
     from twinset.taxonomy import default_taxonomy
     from twinset.training import CHECKPOINT
 
@@ -83,10 +91,15 @@ def export_encoder_command(
     if not (run / CHECKPOINT).exists() and (run / LABELS).exists():
         if out.resolve() == run.resolve():
             raise UsageError(f"--out: expected another folder than the model's own, found {out}", field="out")
+        if average:
+            raise UsageError(
+                f"--average: expected a training's folder beside it, found the model {run}", field="average"
+            )
         finished = load_finished(run, threads)
         vocabulary, seed = finished.vocabulary, 0
     else:
         trainee, settings, vocabulary = load_trainee(run)
+        average_encoder(trainee, settings, vocabulary, [start_file(other, "encoder", "--average") for other in average])
         seed = settings.seed
     sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
     data = read_encoder_data(sources, folder, default_taxonomy(), seed, report_problems, threads, vocabulary)
