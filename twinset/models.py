@@ -132,7 +132,8 @@ def find_detector(name: str) -> Path:
 def start_file(name: str, network: str, flag: str = "--from") -> Path:
     """Return the ONNX file of a `network`, detector or encoder, that a training may start from. Raises ModelError.
 
-    `name`, given with `flag`, is that of a model that ships, a folder's, or the file's own. A detector's settings have to be beside it.
+    `name`, given with `flag`, is that of a model that ships, a folder's, or the file's own. A detector's settings have
+    to be beside it.
     """
     folder = WEIGHTS / name if name in model_names() else Path(name)
     file = folder if folder.suffix == ".onnx" else folder / f"{network}.onnx"
