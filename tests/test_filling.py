@@ -8,7 +8,7 @@ import pytest
 from twinset.describe.encoder import Encoder, EncoderConfig
 from twinset.describe.labels import Head, Labels
 from twinset.detect.detector import Detector, DetectorConfig
-from twinset.filling import LEAST, SHARE, WEIGHT, filling, least_score, raise_filling
+from twinset.filling import LEAST, LIKELY, SHARE, WEIGHT, filling, least_score, raise_filling
 from twinset.models import Models
 from twinset.taxonomy import default_taxonomy
 from twinset.types import Detections
@@ -53,8 +53,15 @@ def test_a_category_the_description_lacks_stays_in_its_place() -> None:
 
 @pytest.mark.parametrize("min_score", [0.01, 0.3, 0.9])
 def test_the_lowest_score_that_may_reach_a_threshold_does(min_score: float) -> None:
-    found = detections((LARGE, least_score(min_score), "dress"))
-    assert raise_filling(found, IMAGE, {"dress": 0.0}, NAMES).scores[0] == pytest.approx(min_score, abs=1e-6)
+    lowest = least_score(min_score)
+    found = detections((LARGE, lowest + 1e-6, "dress"), (LARGE, lowest - 1e-3, "dress"))
+    reach = raise_filling(found, IMAGE, {"dress": 0.0}, NAMES).scores >= min_score
+    assert reach.tolist() == [True, False]
+
+
+def test_what_is_hardly_seen_does_not_rise() -> None:
+    found = detections((LARGE, LIKELY - 0.01, "bag"), (SMALL, 0.05, "top"))
+    assert raise_filling(found, IMAGE, {"bag": 0.0}, NAMES).scores == pytest.approx([LIKELY - 0.01, 0.05])
 
 
 class Finder(Detector):

@@ -15,6 +15,7 @@ from twinset.types import Detections, Image
 # Log odds of a detection that has this share of the photo rise by so much times the log probability of its category,
 # counted from the least on. Chosen on dev's street photos, close-ups of them, and shop pictures.
 SHARE, WEIGHT, LEAST = 0.3, 1.3, -2.0
+LIKELY = 0.1  # the score below which none rises: in a photo that is of no one thing, a wall is else soon called a bag
 
 
 def filling(found: Detections, image: Image) -> NDArray[np.bool_]:
@@ -25,7 +26,7 @@ def filling(found: Detections, image: Image) -> NDArray[np.bool_]:
 
 def least_score(min_score: float) -> float:
     """Return the score with which a detection may still rise to `min_score`."""
-    return float(_moved(np.array([min_score]), WEIGHT * LEAST)[0])
+    return min(min_score, max(LIKELY, float(_moved(np.array([min_score]), WEIGHT * LEAST)[0])))
 
 
 def raise_filling(found: Detections, image: Image, looks: Mapping[str, float], categories: Sequence[str]) -> Detections:
@@ -36,7 +37,7 @@ def raise_filling(found: Detections, image: Image, looks: Mapping[str, float], c
     """
     likeliest = max(looks.values())
     gains = np.array([max(looks.get(name, likeliest), LEAST) - LEAST for name in categories])
-    gain = np.where(filling(found, image), WEIGHT * gains[found.labels], 0)
+    gain = np.where(filling(found, image) & (found.scores >= LIKELY), WEIGHT * gains[found.labels], 0)
     scores = _moved(found.scores.astype(np.float64), gain).astype(np.float32)
     best = np.argsort(-scores, kind="stable")
     return Detections(found.boxes[best], scores[best], found.labels[best])
