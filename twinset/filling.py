@@ -15,7 +15,7 @@ from twinset.types import Detections, Image
 # Log odds of a detection that has this share of the photo rise by so much times the log probability of its category,
 # counted from the least on. Chosen on dev's street photos, close-ups of them, and shop pictures.
 SHARE, WEIGHT, LEAST = 0.3, 1.3, -2.0
-LIKELY = 0.1  # the score below which none rises: in a photo that is of no one thing, a wall is else soon called a bag
+LIKELY = 0.1  # the score below which none rises: in photos of no one thing, backgrounds would soon be called bags
 
 
 def filling(found: Detections, image: Image) -> NDArray[np.bool_]:
