@@ -78,7 +78,7 @@ def fit_labels(
         learned = _deep_heads(names, [part.known(field) for part in (train, further)])
         asked = {name: known} | ({PHOTO: [around_dev.known(field)]} if name == "category" else {})
         for question, parts in asked.items():
-            candidates: list[Head | DeepHead] = [heads[name], *learned]
+            candidates: list[Head | DeepHead] = [deep.get(name, heads[name]), *learned]
             best = min(candidates, key=lambda head: _loss(head, parts))
             if isinstance(best, DeepHead):
                 deep[question] = best
