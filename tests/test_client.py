@@ -10,7 +10,7 @@ from fakes import FakeModels, draw_street, make_feed, save_image
 from test_contract_http import STREET_PNG
 from test_server_products import row
 
-from twinset.client import Client, Problem
+from twinset.client import Client, Problem, Unreachable
 from twinset.client.values import Item, read
 from twinset.errors import UsageError
 from twinset.indexing import index_feed
@@ -132,6 +132,16 @@ def test_a_busy_service_is_asked_again_after_as_long_as_it_says():
         Client(http=http, sleep=waits.append).shops()
     assert (refused.value.retry_after_s, len(waits)) == (3, 4)
     http.close()
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), httpx.ReadTimeout("")])
+def test_a_service_that_does_not_answer_is_told_as_that(failure):
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise failure
+
+    http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://shop.example")
+    with Client(http=http) as client, pytest.raises(Unreachable, match=r"http://shop\.example.*check the address"):
+        client.shops()
 
 
 def test_a_key_goes_along_and_an_answer_that_is_no_problem_document_is_shown():

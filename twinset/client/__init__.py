@@ -7,7 +7,7 @@ with Client("http://127.0.0.1:8000", key="tw_...") as shop:
         print(item.category, [hit.product_id for hit in item.hits])
 """
 
-from twinset.client.client import Client, Problem
+from twinset.client.client import Client, Problem, Unreachable
 from twinset.client.values import Colour, Facet, FacetValue, FailedRow, Hit, Item, Job, LookPart, Photo, Product
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "Photo",
     "Problem",
     "Product",
+    "Unreachable",
 ]

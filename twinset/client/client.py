@@ -1,4 +1,4 @@
-"""The routes as methods. Every method raises Problem for what the service refuses."""
+"""The routes as methods. Every method raises Problem for what the service refuses, Unreachable where none answers."""
 
 import json
 import time
@@ -26,6 +26,10 @@ class Problem(TwinsetError):
     ) -> None:
         super().__init__(f"{status}: {detail}")
         self.status, self.detail, self.errors, self.retry_after_s = status, detail, list(errors), retry_after_s
+
+
+class Unreachable(TwinsetError):
+    """No service answered, or none in time."""
 
 
 class Client:
@@ -341,10 +345,18 @@ class Client:
         return answer
 
     def _request(self, method: str, path: str, **more: Any) -> "httpx.Response":
+        import httpx
+
         params = more.pop("params", None) or {}
         more["params"] = {name: value for name, value in params.items() if value is not None and value != []}
         for attempt in range(self._retries + 1):
-            response = self._http.request(method, path, headers=self._headers, **more)
+            try:
+                response = self._http.request(method, path, headers=self._headers, **more)
+            except httpx.TransportError as exc:
+                raise Unreachable(
+                    f"{self._http.base_url}: expected the service to answer, found: {exc or type(exc).__name__}; "
+                    "check the address, and that it runs"
+                ) from exc
             if response.is_success:
                 return response
             problem = _problem(response)
