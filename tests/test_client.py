@@ -141,6 +141,7 @@ def test_a_service_that_does_not_answer_is_told_as_that(failure):
 
     http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://shop.example")
     with Client(http=http) as client, pytest.raises(Unreachable, match=r"http://shop\.example.*check the address"):
+        assert not client.ready()
         client.shops()
 
 

@@ -319,8 +319,11 @@ class Client:
         return found
 
     def ready(self) -> bool:
-        """Tell whether models and store are loaded."""
-        return self._http.get("/readyz").status_code == 200
+        """Tell whether the service answers, with models and store loaded."""
+        try:
+            return self._send("GET", "/readyz").status_code == 200
+        except Unreachable:
+            return False
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -345,18 +348,10 @@ class Client:
         return answer
 
     def _request(self, method: str, path: str, **more: Any) -> "httpx.Response":
-        import httpx
-
         params = more.pop("params", None) or {}
         more["params"] = {name: value for name, value in params.items() if value is not None and value != []}
         for attempt in range(self._retries + 1):
-            try:
-                response = self._http.request(method, path, headers=self._headers, **more)
-            except httpx.TransportError as exc:
-                raise Unreachable(
-                    f"{self._http.base_url}: expected the service to answer, found: {exc or type(exc).__name__}; "
-                    "check the address, and that it runs"
-                ) from exc
+            response = self._send(method, path, **more)
             if response.is_success:
                 return response
             problem = _problem(response)
@@ -364,6 +359,17 @@ class Client:
                 raise problem
             self._sleep(min(problem.retry_after_s, LONGEST_WAIT_S))
         raise AssertionError("unreachable")
+
+    def _send(self, method: str, path: str, **more: Any) -> "httpx.Response":
+        import httpx
+
+        try:
+            return self._http.request(method, path, headers=self._headers, **more)
+        except httpx.TransportError as exc:
+            found = str(exc) or type(exc).__name__
+            raise Unreachable(
+                f"{self._http.base_url}: expected the service, found: {found}; check the address, and that it runs"
+            ) from exc
 
 
 def _form(fields: Mapping[str, Any]) -> Json:
