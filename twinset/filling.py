@@ -15,7 +15,9 @@ from twinset.types import Detections, Image
 # Log odds of a detection that has this share of the photo rise by so much times the log probability of its category,
 # counted from the least on. Chosen on dev's street photos, close-ups of them, and shop pictures.
 SHARE, WEIGHT, LEAST = 0.3, 1.3, -2.0
-LIKELY = 0.1  # the score below which none rises: in photos of no one thing, backgrounds would soon be called bags
+# Where something is surely seen, what scores less than this doesn't rise: in photos of no one thing, backgrounds would
+# soon be called bags.
+LIKELY = 0.1
 
 
 def filling(found: Detections, image: Image) -> NDArray[np.bool_]:
@@ -26,18 +28,22 @@ def filling(found: Detections, image: Image) -> NDArray[np.bool_]:
 
 def least_score(min_score: float) -> float:
     """Return the score with which a detection may still rise to `min_score`."""
-    return min(min_score, max(LIKELY, float(_moved(np.array([min_score]), WEIGHT * LEAST)[0])))
+    return float(_moved(np.array([min_score]), WEIGHT * LEAST)[0])
 
 
-def raise_filling(found: Detections, image: Image, looks: Mapping[str, float], categories: Sequence[str]) -> Detections:
+def raise_filling(
+    found: Detections, image: Image, looks: Mapping[str, float], categories: Sequence[str], sure: float
+) -> Detections:
     """Return the detections, best first, those that fill the photo with higher scores the more it looks like them.
 
-    `looks` are the log probabilities of categories for the whole photo; `categories` are what labels index into. One
-    that `looks` lacks rises as the likeliest does, so that it stays before and behind those it was.
+    From the score `sure` on, the operating threshold, something is surely seen. `looks` are the log probabilities of
+    categories for the whole photo; `categories` are what labels index into. One that `looks` lacks rises as the
+    likeliest does, so that it stays before and behind those it was.
     """
     likeliest = max(looks.values())
     gains = np.array([max(looks.get(name, likeliest), LEAST) - LEAST for name in categories])
-    gain = np.where(filling(found, image) & (found.scores >= LIKELY), WEIGHT * gains[found.labels], 0)
+    may_rise = filling(found, image) & ((found.scores >= LIKELY) | ~(found.scores >= sure).any())
+    gain = np.where(may_rise, WEIGHT * gains[found.labels], 0)
     scores = _moved(found.scores.astype(np.float64), gain).astype(np.float32)
     best = np.argsort(-scores, kind="stable")
     return Detections(found.boxes[best], scores[best], found.labels[best])
