@@ -8,7 +8,7 @@ import pytest
 from twinset.describe.encoder import Encoder, EncoderConfig
 from twinset.describe.labels import Head, Labels
 from twinset.detect.detector import Detector, DetectorConfig
-from twinset.filling import LEAST, LIKELY, SHARE, WEIGHT, filling, least_score, raise_filling
+from twinset.filling import LEAST, LIKELY, SHARE, SURE, WEIGHT, filling, least_score, raise_filling
 from twinset.models import Models
 from twinset.taxonomy import default_taxonomy
 from twinset.types import Detections
@@ -26,7 +26,7 @@ def detections(*found: tuple[tuple[int, int, int, int], float, str]) -> Detectio
 
 
 def test_what_fills_the_photo_and_is_what_it_looks_like_comes_first() -> None:
-    found = raise_filling(detections((LARGE, 0.5, "top"), (LARGE, 0.3, "dress")), IMAGE, DRESS, NAMES, 0.4)
+    found = raise_filling(detections((LARGE, 0.5, "top"), (LARGE, 0.3, "dress")), IMAGE, DRESS, NAMES)
     assert [NAMES[label] for label in found.labels] == ["dress", "top"]
     odds = 0.3 / 0.7 * np.exp(WEIGHT * (DRESS["dress"] - LEAST))
     assert found.scores == pytest.approx([odds / (1 + odds), 0.5])
@@ -34,35 +34,36 @@ def test_what_fills_the_photo_and_is_what_it_looks_like_comes_first() -> None:
 
 def test_small_items_keep_their_scores() -> None:
     found = detections((SMALL, 0.5, "top"), (SMALL, 0.3, "dress"))
-    assert raise_filling(found, IMAGE, DRESS, NAMES, 0.4).scores == pytest.approx([0.5, 0.3])
+    assert raise_filling(found, IMAGE, DRESS, NAMES).scores == pytest.approx([0.5, 0.3])
     assert filling(found, IMAGE).tolist() == [False, False]
     side = 100 * SHARE**0.5
     assert filling(detections(((0, 0, side + 1, side + 1), 0.5, "top")), IMAGE).tolist() == [True]
 
 
 def test_nothing_scores_less_and_one_is_not_exceeded() -> None:
-    sure = raise_filling(detections((LARGE, 1.0, "dress"), (LARGE, 0.0, "top")), IMAGE, DRESS, NAMES, 0.4)
+    sure = raise_filling(detections((LARGE, 1.0, "dress"), (LARGE, 0.0, "top")), IMAGE, DRESS, NAMES)
     assert sure.scores == pytest.approx([1.0, 0.0])
 
 
 def test_a_category_the_description_lacks_stays_in_its_place() -> None:
     found = detections((LARGE, 0.5, "bag"), (LARGE, 0.45, "dress"), (LARGE, 0.4, "top"))
     looks = {"top": -4.0, "dress": -0.1}
-    assert [NAMES[label] for label in raise_filling(found, IMAGE, looks, NAMES, 0.4).labels] == ["bag", "dress", "top"]
+    assert [NAMES[label] for label in raise_filling(found, IMAGE, looks, NAMES).labels] == ["bag", "dress", "top"]
 
 
 @pytest.mark.parametrize("min_score", [0.01, 0.3, 0.9])
 def test_the_lowest_score_that_may_reach_a_threshold_does(min_score: float) -> None:
     lowest = least_score(min_score)
     found = detections((LARGE, lowest + 1e-6, "dress"), (LARGE, lowest - 1e-3, "dress"))
-    reach = raise_filling(found, IMAGE, {"dress": 0.0}, NAMES, 0.95).scores >= min_score
+    reach = raise_filling(found, IMAGE, {"dress": 0.0}, NAMES).scores >= min_score
     assert reach.tolist() == [True, False]
 
 
 def test_what_is_hardly_seen_does_not_rise_where_something_is_sure() -> None:
-    found = detections((SMALL, 0.5, "top"), (LARGE, LIKELY - 0.01, "bag"))
-    assert raise_filling(found, IMAGE, {"bag": 0.0}, NAMES, 0.4).scores == pytest.approx([0.5, LIKELY - 0.01])
-    unsure = raise_filling(found, IMAGE, {"bag": 0.0}, NAMES, 0.6)
+    found = detections((SMALL, SURE, "top"), (LARGE, LIKELY - 0.01, "bag"))
+    assert raise_filling(found, IMAGE, {"bag": 0.0}, NAMES).scores == pytest.approx([SURE, LIKELY - 0.01])
+    found = detections((SMALL, SURE - 0.01, "top"), (LARGE, LIKELY - 0.01, "bag"))
+    unsure = raise_filling(found, IMAGE, {"bag": 0.0}, NAMES)
     assert unsure.scores[unsure.labels == NAMES.index("bag")] > LIKELY
 
 

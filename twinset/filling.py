@@ -15,9 +15,9 @@ from twinset.types import Detections, Image
 # Log odds of a detection that has this share of the photo rise by so much times the log probability of its category,
 # counted from the least on. Chosen on dev's street photos, close-ups of them, and shop pictures.
 SHARE, WEIGHT, LEAST = 0.3, 1.3, -2.0
-# Where something is surely seen, what scores less than this doesn't rise: in photos of no one thing, backgrounds would
-# soon be called bags.
-LIKELY = 0.1
+# Where something scores SURE or more, what scores less than LIKELY doesn't rise: in photos of no one thing, backgrounds
+# would soon be called bags.
+SURE, LIKELY = 0.5, 0.1
 
 
 def filling(found: Detections, image: Image) -> NDArray[np.bool_]:
@@ -31,18 +31,15 @@ def least_score(min_score: float) -> float:
     return float(_moved(np.array([min_score]), WEIGHT * LEAST)[0])
 
 
-def raise_filling(
-    found: Detections, image: Image, looks: Mapping[str, float], categories: Sequence[str], sure: float
-) -> Detections:
+def raise_filling(found: Detections, image: Image, looks: Mapping[str, float], categories: Sequence[str]) -> Detections:
     """Return the detections, best first, those that fill the photo with higher scores the more it looks like them.
 
-    From the score `sure` on, the operating threshold, something is surely seen. `looks` are the log probabilities of
-    categories for the whole photo; `categories` are what labels index into. One that `looks` lacks rises as the
-    likeliest does, so that it stays before and behind those it was.
+    `looks` are the log probabilities of categories for the whole photo; `categories` are what labels index into. One
+    that `looks` lacks rises as the likeliest does, so that it stays before and behind those it was.
     """
     likeliest = max(looks.values())
     gains = np.array([max(looks.get(name, likeliest), LEAST) - LEAST for name in categories])
-    may_rise = filling(found, image) & ((found.scores >= LIKELY) | ~(found.scores >= sure).any())
+    may_rise = filling(found, image) & ((found.scores >= LIKELY) | ~(found.scores >= SURE).any())
     gain = np.where(may_rise, WEIGHT * gains[found.labels], 0)
     scores = _moved(found.scores.astype(np.float64), gain).astype(np.float32)
     best = np.argsort(-scores, kind="stable")

@@ -67,8 +67,7 @@ class Models:
         filled = [i for i, image in enumerate(images) if filling(found[i], image).any()]
         embeddings = self.encoder.embed([images[i] for i in filled])
         for i, embedding in zip(filled, embeddings, strict=True):
-            looks = self.labels.photo_categories(embedding)
-            found[i] = raise_filling(found[i], images[i], looks, self.categories, self.min_score)
+            found[i] = raise_filling(found[i], images[i], self.labels.photo_categories(embedding), self.categories)
         return [one.above(lowest) for one in found]
 
     def describe(self, image: Image, boxes: NDArray[np.float32]) -> list[Described]:
