@@ -147,6 +147,17 @@ def update_average(average: nn.Module, net: nn.Module, decay: float, step: int) 
         mine.copy_(new)
 
 
+def take_mean(net: nn.Module, others: Sequence[nn.Module]) -> None:
+    """Give a network the mean of its weights and those of others of its build; what is counted stays its own."""
+    states = [each.state_dict() for each in (net, *others)]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0)
+        for name, value in states[0].items()
+        if value.is_floating_point()
+    }
+    net.load_state_dict(states[0] | mean)
+
+
 def keep_settings(out: Path, settings: "DataclassInstance") -> None:
     """Write settings.json into a training's folder. Raises UsageError where its checkpoint was trained with others.
 

@@ -208,10 +208,9 @@ def _opened(store: str, model: str | None, where: Sequence[str]) -> "tuple[Store
     from twinset.shop import taxonomy_for
     from twinset.store import open_store, parse_where
 
-    if where:
-        parse_where(where, taxonomy_for(store, model))
-    opened = open_store(store, model_version(model_folder(model)) if model else None)
-    return opened, taxonomy_for(store, model)
+    taxonomy = taxonomy_for(store, model)
+    parse_where(where, taxonomy)
+    return open_store(store, model_version(model_folder(model)) if model else None), taxonomy
 
 
 def _write_html(

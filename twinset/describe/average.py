@@ -6,11 +6,10 @@ Wortsman et al., "Model soups", ICML 2022, arXiv 2203.05482, section 2.
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from twinset.describe.samples import Vocabulary
 from twinset.describe.start import start_from_exported
 from twinset.describe.train import EncoderSettings, Trainee, build_trainee
+from twinset.training import take_mean
 
 
 def average_encoder(
@@ -20,14 +19,7 @@ def average_encoder(
 
     Raises DataError for networks of another build, ModelError.
     """
-    states = [trainee.state_dict()]
-    for file in others:
-        other = build_trainee(settings, vocabulary)
+    started = [build_trainee(settings, vocabulary) for _ in others]
+    for other, file in zip(started, others, strict=True):
         start_from_exported(other.net, other.tasks, vocabulary, file)
-        states.append(other.state_dict())
-    mean = {
-        name: torch.stack([state[name] for state in states]).mean(0)
-        for name, value in states[0].items()
-        if value.is_floating_point()
-    }
-    trainee.load_state_dict(states[0] | mean)
+    take_mean(trainee, started)

@@ -258,13 +258,11 @@ def _widened(sample: ItemSample, margin: float) -> ItemSample:
     return replace(sample, box=box)
 
 
-def cut_sample(
-    image: Image, box: Box, mask: NDArray[np.bool_] | None, margin: float = MARGIN
-) -> tuple[Image, Box, NDArray[np.bool_] | None]:
+def cut_sample(image: Image, box: Box, mask: NDArray[np.bool_] | None) -> tuple[Image, Box, NDArray[np.bool_] | None]:
     """Return the picture around a box, the box in it, and the mask cut alike; at most 256 pixels a side."""
     x1, y1, x2, y2 = box
-    left, top = max(0.0, x1 - margin * (x2 - x1)), max(0.0, y1 - margin * (y2 - y1))
-    cut = crop(image, box, margin)
+    left, top = max(0.0, x1 - MARGIN * (x2 - x1)), max(0.0, y1 - MARGIN * (y2 - y1))
+    cut = crop(image, box, MARGIN)
     left, top = float(np.floor(left)), float(np.floor(top))
     moved = (x1 - left, y1 - top, x2 - left, y2 - top)
     cut_mask = None

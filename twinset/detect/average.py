@@ -9,13 +9,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from twinset.detect.build import build_net
 from twinset.detect.detector import load_config
 from twinset.detect.export import export_detector
 from twinset.detect.train import TrainSettings
 from twinset.errors import UsageError
+from twinset.training import take_mean
 
 
 def average_detectors(run: Path, others: Sequence[Path], out: Path) -> float:
@@ -34,14 +33,8 @@ def average_detectors(run: Path, others: Sequence[Path], out: Path) -> float:
                 field="average",
             )
     settings = _settings(run)
-    nets = [build_net(settings, config.categories, folder / "detector.onnx") for folder in (run, *others)]
-    net, states = nets[0], [each.state_dict() for each in nets]
-    mean = {
-        name: torch.stack([state[name] for state in states]).mean(0)
-        for name, value in states[0].items()
-        if value.is_floating_point()
-    }
-    net.load_state_dict(states[0] | mean)
+    net, *rest = (build_net(settings, config.categories, folder / "detector.onnx") for folder in (run, *others))
+    take_mean(net, rest)
     worst = export_detector(copy.deepcopy(net).eval(), out / "detector.onnx")
     config.save(out / "detector.json")
     return worst
