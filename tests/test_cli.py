@@ -14,6 +14,7 @@ from fakes import FakeModels, draw_product, draw_street, save_image
 
 from twinset.cli.progress import LineProgress, terminal_progress
 from twinset.cli.train import changed_settings
+from twinset.detect.detector import DetectorConfig
 from twinset.errors import UsageError
 
 TESTS = Path(__file__).parent
@@ -66,8 +67,8 @@ def test_similar_prints_hits(run, store):
 def test_similar_refuses_a_store_of_another_model_if_one_is_named(run, store, tmp_path):
     for name in ("detector.onnx", "encoder.onnx"):
         (tmp_path / name).write_bytes(b"")
-    for name in ("detector.json", "encoder.json"):
-        (tmp_path / name).write_text("{}")
+    (tmp_path / "encoder.json").write_text("{}")
+    DetectorConfig(("top",)).save(tmp_path / "detector.json")
     ran = run("similar", "p000", "--store", store, "--model", tmp_path)
     assert ran.code == 1 and is_one_error_line(ran.stderr) and "fake-000000000000" in ran.stderr
 
