@@ -19,7 +19,7 @@ from twinset.describe.labels import (
 )
 from twinset.describe.network import Tasks
 from twinset.describe.rank_labels import _middle, rank_nearest, with_category
-from twinset.describe.samples import ItemSample, Vocabulary, with_surroundings
+from twinset.describe.samples import ItemSample, Vocabulary, all_with_surroundings
 from twinset.errors import ModelError
 from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits, search_alike
 from twinset.types import Colour, FoundItem, Hit, Product
@@ -297,13 +297,13 @@ def test_items_are_shown_with_what_is_around_them_too():
     item = ItemSample(pixels, (50.0, 20.0, 150.0, 80.0), None, product_id="p")
     street = ItemSample(pixels, (0.0, 0.0, 200.0, 100.0), None, category=0)
 
-    wide, same = with_surroundings([item, street])
+    wide, same = all_with_surroundings([item, street])
     x1, y1, x2, y2 = wide.box
     margin = (50 - x1) / 100
     assert wide.product_id == "p" and 0.1 <= margin <= 0.4 and x2 - 150 == pytest.approx(50 - x1)
     assert (20 - y1, y2 - 80) == pytest.approx([min(margin * 60, 20)] * 2)
     assert same.box == street.box and same.category == 0  # there is no more around
-    assert [one.box for one in with_surroundings([item, street])] == [wide.box, same.box]
+    assert [one.box for one in all_with_surroundings([item, street])] == [wide.box, same.box]
 
 
 def test_what_a_whole_photo_is_of_is_said_by_what_tells_most_of_items_with_what_is_around_them():

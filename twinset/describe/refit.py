@@ -19,7 +19,7 @@ from twinset.describe.encoder import BATCH, Encoder, EncoderConfig, load_encoder
 from twinset.describe.fit import fit_labels
 from twinset.describe.labels import FILE, Head, Labels, load_labels, save_labels
 from twinset.describe.network import DIMS
-from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary, with_surroundings
+from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary, all_with_surroundings
 from twinset.detect.export import scale_output
 from twinset.errors import ModelError
 from twinset.images import crop
@@ -63,8 +63,8 @@ def refit_labels(
     dev = [s for s in items if is_dev(s.product_id) and s.article_type != UNKNOWN]
     trained = {name: getattr(labels, name) for name in ("article_type", "colour", "gender", "words", "category")}
     parts = [_embed(encoder, train), _embed(encoder, dev), _embed(encoder, dev, STREET_VIEW, scenes)]
-    further = [*street, *with_surroundings([*train, *street])]
-    seen = [_embed(encoder, part) for part in (further, street_dev, with_surroundings([*dev, *street_dev]))]
+    further = [*street, *all_with_surroundings([*train, *street])]
+    seen = [_embed(encoder, part) for part in (further, street_dev, all_with_surroundings([*dev, *street_dev]))]
     out.mkdir(parents=True, exist_ok=True)
     if reweigh is not None:
         shown, asked, moved = map(Parts.of, parts)

@@ -241,18 +241,19 @@ def backgrounds(images: Sequence[LabelledImage], count: int, rng: np.random.Gene
     return found
 
 
-def with_surroundings(samples: Sequence[ItemSample]) -> list[ItemSample]:
-    """Return samples of the same items with what is around them: the same every time.
+def all_with_surroundings(samples: Sequence[ItemSample]) -> list[ItemSample]:
+    """Return samples of the same items with what is around them: the same every time."""
+    rng = np.random.default_rng(0)
+    return [with_surroundings(sample, rng) for sample in samples]
+
+
+def with_surroundings(sample: ItemSample, rng: np.random.Generator) -> ItemSample:
+    """Return a sample whose box shows what is around the item, too, as far as the pixels go.
 
     So photos show an item that fills them, and so a photo is asked what it as a whole is of.
     """
-    rng = np.random.default_rng(0)
-    return [_widened(sample, rng.uniform(*SURROUNDINGS)) for sample in samples]
-
-
-def _widened(sample: ItemSample, margin: float) -> ItemSample:
-    """Return a sample whose box is wider by a share of its sides on each, as far as the pixels go."""
     (x1, y1, x2, y2), (height, width) = sample.box, sample.pixels.shape[:2]
+    margin = rng.uniform(*SURROUNDINGS)
     across, down = margin * (x2 - x1), margin * (y2 - y1)
     box = max(x1 - across, 0.0), max(y1 - down, 0.0), min(x2 + across, float(width)), min(y2 + down, float(height))
     return replace(sample, box=box)

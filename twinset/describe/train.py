@@ -27,7 +27,7 @@ from twinset.describe.fit import fit_labels, trained_heads
 from twinset.describe.labels import FILE as LABELS
 from twinset.describe.labels import save_labels
 from twinset.describe.network import EncoderNet, ServingEncoder, Tasks, join
-from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary, with_surroundings
+from twinset.describe.samples import UNKNOWN, ItemSample, Vocabulary, all_with_surroundings, with_surroundings
 from twinset.describe.start import start_from_exported
 from twinset.detect.export import TOLERANCE, export_onnx
 from twinset.errors import DataError, ModelError, UsageError
@@ -67,6 +67,7 @@ class EncoderSettings:
     products: int = 28  # in a batch, two views each
     alike: int = 12  # of them, of one type and colour: to be told from each other
     street: int = 10  # items of street photos in a batch: they teach categories in the street, and the mask
+    wide: float = 0.0  # share of them that are shown with what is around them
     epochs: int = 12
     minutes: float = 0.0  # stop after so much training even if epochs are left; 0: no limit
     learning_rate: float = 2e-3  # of the heads, at its peak
@@ -95,7 +96,7 @@ class EncoderSettings:
         check_range(self, ABOVE_0, "learning_rate", "temperature")
         check_range(self, AT_LEAST_0, "street", "minutes", "backbone_rate", "weight_decay", "frozen_blocks", "seed")
         check_range(self, AT_LEAST_0, *(name for name in self.__slots__ if name.endswith("_weight")))
-        check_range(self, SHARE, "ema", "smoothing")
+        check_range(self, SHARE, "ema", "smoothing", "wide")
 
 
 class Trainee(nn.Module):
@@ -206,9 +207,9 @@ def finish_encoder(
     EncoderConfig(size, weights=weights).save(out / "encoder.json", dev=figures)
     (out / LABELS).unlink(missing_ok=True)
     measured = [described.colours for described in load_encoder(out).describe([crop(s.pixels, s.box) for s in dev])]
-    further = embed_parts(trainee.net, [*street, *with_surroundings([*train, *street])], size)
+    further = embed_parts(trainee.net, [*street, *all_with_surroundings([*train, *street])], size)
     worn = embed_parts(trainee.net, street_dev, size)
-    around = embed_parts(trainee.net, with_surroundings([*dev, *street_dev]), size)
+    around = embed_parts(trainee.net, all_with_surroundings([*dev, *street_dev]), size)
     *parts, more, seen, wide = (
         Embedded(part.samples, part.joined(weights)) for part in (shown, asked, moved, further, worn, around)
     )
@@ -310,6 +311,7 @@ def _batches(
         seen = [*chosen, *chosen]
         if street:
             others = [street[int(i)] for i in rng.integers(len(street), size=settings.street)]
+            others = [with_surroundings(s, rng) if rng.random() < settings.wide else s for s in others]
             views += [make_view(s, settings.size, STREET_VIEW, (), rng) for s in others]
             seen += others
         yield _batch(chosen, seen, views, words)
