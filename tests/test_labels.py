@@ -20,6 +20,7 @@ from twinset.describe.labels import (
 from twinset.describe.network import Tasks
 from twinset.describe.rank_labels import _middle, rank_nearest, with_category
 from twinset.describe.samples import ItemSample, Vocabulary, all_with_surroundings
+from twinset.describe.train import EncoderSettings, draw_street
 from twinset.errors import ModelError
 from twinset.likeness import CANDIDATES, Contradiction, closeness, colour_distance, explain_hit, rank_hits, search_alike
 from twinset.types import Colour, FoundItem, Hit, Product
@@ -304,6 +305,18 @@ def test_items_are_shown_with_what_is_around_them_too():
     assert (20 - y1, y2 - 80) == pytest.approx([min(margin * 60, 20)] * 2)
     assert same.box == street.box and same.category == 0  # there is no more around
     assert [one.box for one in all_with_surroundings([item, street])] == [wide.box, same.box]
+
+
+def test_a_share_of_a_batchs_street_items_is_shown_with_what_is_around_them():
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    street = [ItemSample(pixels, (50.0 + i, 20.0, 150.0, 80.0), None, category=i) for i in range(5)]
+
+    def wide(share: float) -> float:
+        drawn = draw_street(street, EncoderSettings(street=400, wide=share), np.random.default_rng(0))
+        assert {one.category for one in drawn} == set(range(5))
+        return float(np.mean([one.box[2] > 150 for one in drawn]))
+
+    assert (wide(0.0), wide(1.0)) == (0.0, 1.0) and wide(0.4) == pytest.approx(0.4, abs=0.1)
 
 
 def test_what_a_whole_photo_is_of_is_said_by_what_tells_most_of_items_with_what_is_around_them():

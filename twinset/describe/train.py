@@ -310,11 +310,16 @@ def _batches(
         views += [make_view(s, settings.size, STREET_VIEW, scenes, rng) for s in chosen]
         seen = [*chosen, *chosen]
         if street:
-            others = [street[int(i)] for i in rng.integers(len(street), size=settings.street)]
-            others = [with_surroundings(s, rng) if rng.random() < settings.wide else s for s in others]
+            others = draw_street(street, settings, rng)
             views += [make_view(s, settings.size, STREET_VIEW, (), rng) for s in others]
             seen += others
         yield _batch(chosen, seen, views, words)
+
+
+def draw_street(street: Sequence[ItemSample], settings: EncoderSettings, rng: np.random.Generator) -> list[ItemSample]:
+    """Return a batch's items of street photos, a share of them with what is around them."""
+    drawn = [street[int(i)] for i in rng.integers(len(street), size=settings.street)]
+    return [with_surroundings(sample, rng) if rng.random() < settings.wide else sample for sample in drawn]
 
 
 def _alike(samples: Sequence[ItemSample]) -> dict[tuple[int, int], list[int]]:
