@@ -45,6 +45,12 @@ def test_detection_report_shows_the_photo_with_its_failures(detection, tmp_path)
     assert without_fetches(page)
 
 
+def test_detection_report_shows_what_is_different_from_another(detection, tmp_path):
+    write_detection(tmp_path / "report.html", {"coco": detection}, {"coco": {"map_50": 0.25, "map_50 hat": -0.5}})
+    page = (tmp_path / "report.html").read_text()
+    assert "<td>map_50</td><td>+0.250</td>" in page and "<td>map_50 hat</td><td>-0.500</td>" in page
+
+
 def test_detection_table_ends_with_the_means(detection):
     header, rows = detection_table(detection)
     assert all(len(row) == len(header) for row in rows)

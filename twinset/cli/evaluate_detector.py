@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Draws of photos for the 95 % intervals; 0: none.",
 )
-@click.option("--compare", type=FILE, help="Figures of another run, as --json printed them: print the differences too.")
+@click.option(
+    "--compare",
+    type=FILE,
+    help="Figures of another run, as --json printed them: print the differences too, and show them with --html.",
+)
 @options(strict_option, model_option, threads_option, json_option, html_option)
 def evaluate_detector_command(
     voc: Path | None,
@@ -74,9 +78,9 @@ def evaluate_detector_command(
             figures[source] = evaluate_detector(labelled, finder, progress.advance, rounds, strict)
     for problem in (problem for one in figures.values() for problem in one.unread):
         click.echo(problem, err=True)
-    if html:
-        write_detection(html, figures)
     changes = {source: _differences(one, source, before, compare) for source, one in figures.items()} if before else {}
+    if html:
+        write_detection(html, figures, changes)
     if as_json:
         _print_json(figures, changes)
         return
@@ -134,4 +138,4 @@ def _print_tables(figures: "DetectionFigures", changes: Mapping[str, float] | No
     print_table(*report.size_table(figures))
     print_table(*report.reliability_table(figures))
     if changes is not None:
-        print_table(("figure", "difference"), [(name, f"{change:+.3f}") for name, change in changes.items()])
+        print_table(*report.difference_table(changes))

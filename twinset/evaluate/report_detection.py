@@ -52,8 +52,18 @@ def interval_lines(figures: DetectionFigures) -> list[str]:
     return [f"{names[name]}: 95 % interval {low:.3f} to {high:.3f}" for name, (low, high) in figures.intervals.items()]
 
 
-def write_detection(file: Path, figures: Mapping[str, DetectionFigures]) -> None:
-    """Write each source's figures and the photos with the most failures: missed red, wrong orange, right green."""
+def difference_table(changes: Mapping[str, float]) -> Table:
+    """Return the header and the rows of what `differences` found."""
+    return ("figure", "difference"), [(name, f"{change:+.3f}") for name, change in changes.items()]
+
+
+def write_detection(
+    file: Path, figures: Mapping[str, DetectionFigures], changes: Mapping[str, Mapping[str, float]] | None = None
+) -> None:
+    """Write each source's figures and the photos with the most failures: missed red, wrong orange, right green.
+
+    `changes` are, by source, what is different from another report.
+    """
     parts = []
     for source, one in figures.items():
         shown = [
@@ -62,6 +72,8 @@ def write_detection(file: Path, figures: Mapping[str, DetectionFigures]) -> None
         ]
         parts += [f"<h2>{source}</h2>"] if len(figures) > 1 else []
         parts += [table_html(*detection_table(one)), *(f"<p>{line}</p>" for line in interval_lines(one))]
+        if changes and source in changes:
+            parts += ["<h2>Beside the other report</h2>", table_html(*difference_table(changes[source]))]
         parts += [table_html(*size_table(one)), table_html(*reliability_table(one)), confusion_html(one.confusion)]
         parts += ["<p>Missed boxes are red, wrong detections orange, right ones green.</p>", pictures_html(shown)]
     write_page(file, "Detector", parts)
