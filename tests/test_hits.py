@@ -317,23 +317,26 @@ def test_the_plan_names_the_rules(shop):
 
 
 @pytest.mark.parametrize(
-    ("text", "field"),
+    ("text", "field", "expected"),
     [
-        ("[]", "rules"),
-        ("{", "rules"),
-        ('{"boots": []}', "rules.boots"),
-        ('{"boost": [{"where": "size=3", "by": 0.1}]}', "rules.boost.0.where"),
-        ('{"boost": [{"where": "price<3", "by": 0}]}', "rules.boost.0.by"),
-        ('{"boost": [{"where": "price<3"}]}', "rules.boost.0.by"),
-        ('{"pin": [{"product_id": 5}]}', "rules.pin.0.product_id"),
-        ('{"pin": [{"product_id": "5", "category": "shirt"}]}', "rules.pin.0.category"),
-        ('{"only_in_stock": "yes"}', "rules.only_in_stock"),
+        ("[]", "rules", "an object"),
+        ("{", "rules", "JSON"),
+        ('{"boots": []}', "rules.boots", "no field of this name"),
+        ('{"boost": [{"where": "size=3", "by": 0.1}]}', "rules.boost.0.where", "a field among category, "),
+        ('{"boost": [{"where": "price<3", "by": 0}]}', "rules.boost.0.by", "more than 0"),
+        ('{"boost": [{"where": "price<3", "by": 1.5}]}', "rules.boost.0.by", "at most 1"),
+        ('{"boost": [{"where": "price<3"}]}', "rules.boost.0.by", "this field"),
+        ('{"pin": [{"product_id": 5}]}', "rules.pin.0.product_id", "text"),
+        ('{"pin": [{"product_id": "5", "category": "shirt"}]}', "rules.pin.0.category", "one of top, "),
+        (json.dumps({"pin": [{"product_id": "5"}] * 51}), "rules.pin", "at most 50 entries"),
+        ('{"only_in_stock": "yes"}', "rules.only_in_stock", "true or false"),
     ],
 )
-def test_rules_that_cannot_be_are_named(text, field):
+def test_rules_that_cannot_be_are_named(text, field, expected):
     with pytest.raises(UsageError) as caught:
         parse_rules(text)
-    assert caught.value.field == field and "\n" not in str(caught.value) and "found" in str(caught.value)
+    assert caught.value.field == field and caught.value.expected.startswith(expected)
+    assert str(caught.value) == f"{field}: expected {caught.value.expected}, found {caught.value.found}"
 
 
 def test_rules_come_back_as_they_were_saved(store):
@@ -364,6 +367,14 @@ def test_rules_are_set_and_shown_by_command(run, tmp_path):
     assert run("rules", "show", "--store", store, "--schema", "--json").json["title"] == "Rules"
     (tmp_path / "rules.json").write_text("{}")
     assert run("rules", "set", "rules.json", "--store", store).stdout == "rules of shop default: none\n"
+
+
+def test_pins_of_unknown_products_are_kept_and_told_of(run, tmp_path):
+    store = tmp_path / "s"
+    open_store(store, "fake-000000000000", create=True).upsert(random_entries(2))
+    (tmp_path / "rules.json").write_text('{"pin": [{"product_id": "p1"}, {"product_id": "later"}]}')
+    ran = run("rules", "set", "rules.json", "--store", store, "--shop", "b")
+    assert ran.stderr == "pin of later: shop b has no such product yet\n" and "2 pin" in ran.stdout
 
 
 def test_a_search_command_counts_pages_and_explains(run, store_of_shop, street):

@@ -16,6 +16,7 @@ from twinset.errors import DataError
 from twinset.images import Photo, read_photo
 from twinset.store.generations import PREFIX
 from twinset.types import Box, FoundItem, Hit
+from twinset.validation import expected_of
 
 if TYPE_CHECKING:
     from twinset.shop import Shop
@@ -109,9 +110,10 @@ def _query(where: str, line: str, folder: Path) -> Golden:
     except ValidationError as exc:
         error = exc.errors()[0]
         named = ".".join(map(str, error["loc"])) or "the line"
+        found = json.dumps(error["input"], ensure_ascii=False, default=str)[:80]
         raise DataError(
             f'{where}: expected {{"photo": path, "wanted": [product ids]}}, optionally "category", "box" of four '
-            f'numbers and "shop"; found in {named}: {error["msg"]}; correct the line'
+            f'numbers and "shop"; {named}: expected {expected_of(error)}, found {found}; correct the line'
         ) from exc
     return Golden(folder / row.photo, frozenset(map(str, row.wanted)), row.category, row.box, row.shop)
 

@@ -17,6 +17,7 @@ from twinset.store.filters import And, Condition, Filter, Node, Not, Or
 from twinset.store.where import parse_where
 from twinset.taxonomy import Taxonomy, default_taxonomy
 from twinset.types import Hit
+from twinset.validation import expected_of
 
 if TYPE_CHECKING:
     from twinset.store import Store
@@ -44,7 +45,7 @@ class Move(_Strict):
         try:
             parse_where([text], info.context, strict=info.context is not None)
         except FilterError as exc:
-            raise ValueError(str(exc)) from exc
+            raise ValueError(exc.expected) from exc
         return text
 
 
@@ -63,7 +64,7 @@ class Pin(_Strict):
     def _is_category(cls, name: str | None, info: ValidationInfo) -> str | None:
         known: Taxonomy | None = info.context
         if name is not None and known is not None and name not in known.names:
-            raise ValueError(f"expected one of {', '.join(known.names)}")
+            raise ValueError(f"one of {', '.join(known.names)}")
         return name
 
 
@@ -103,9 +104,11 @@ def _read(text: str, taxonomy: Taxonomy | None) -> Rules:
     except ValidationError as exc:
         error = exc.errors()[0]
         field = ".".join(["rules", *map(str, error["loc"])])
-        expected = error["msg"].removeprefix("Value error, ")
+        expected = expected_of(error)
         found = json.dumps(error["input"], ensure_ascii=False, default=str)[:80]
-        raise UsageError(f"{field}: {expected}, found {found}", field=field, expected=expected, found=found) from exc
+        raise UsageError(
+            f"{field}: expected {expected}, found {found}", field=field, expected=expected, found=found
+        ) from exc
 
 
 def load_rules(store: "Store", shop: str = DEFAULT_SHOP) -> Rules:

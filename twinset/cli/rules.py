@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from twinset.cli.base import json_option, options, print_json, store_model_option, store_option
-from twinset.errors import DataError
+from twinset.errors import DataError, NotFound
 
 shop_option = click.option("--shop", default="default", show_default=True, help="The shop whose rules they are.")
 
@@ -53,5 +53,11 @@ def set_rules(file: Path, store: str, shop: str, model: str | None) -> None:
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{file}: expected rules as JSON in UTF-8, found: {exc}; check the path") from exc
     read = parse_rules(text, taxonomy_for(store, model))
-    save_rules(open_store(store), read, shop)
+    opened = open_store(store)
+    save_rules(opened, read, shop)
+    for pin in read.pin:
+        try:
+            opened.get(pin.product_id, shop)
+        except NotFound:
+            click.echo(f"pin of {pin.product_id}: shop {shop} has no such product yet", err=True)
     click.echo(f"rules of shop {shop}: {read.describe() or 'none'}")

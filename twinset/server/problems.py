@@ -22,6 +22,7 @@ from twinset.errors import (
     TwinsetError,
     UsageError,
 )
+from twinset.validation import expected_of
 
 MEDIA_TYPE = "application/problem+json"
 # The first that fits: subclasses before their bases.
@@ -140,12 +141,14 @@ def add_handlers(app: FastAPI) -> None:
         errors = [
             {
                 "field": str(entry["loc"][-1]),
-                "expected": str(entry["msg"]),
+                "expected": expected_of(entry),
                 "found": str(entry.get("input", ""))[:80],
             }
             for entry in exc.errors()
         ]
-        detail = "; ".join(f"{entry['field']}: {entry['expected']}" for entry in errors)
+        detail = "; ".join(
+            f"{entry['field']}: expected {entry['expected']}, found {entry['found']}" for entry in errors
+        )
         return problem(422, detail, errors)
 
     @app.exception_handler(HTTPException)

@@ -21,6 +21,7 @@ from twinset.server.uploads import read_body, wrong
 from twinset.server.writing import writing
 from twinset.store import Shelf, open_shelf
 from twinset.store.generations import Generation, Generations, all_generations, newest
+from twinset.validation import expected_of
 
 MAX_BODY = 16 * 1024
 
@@ -147,7 +148,7 @@ def _read(body: type[BaseModel], text: bytes) -> dict[str, Any]:
     except ValidationError as exc:
         error = exc.errors()[0]
         field = ".".join(map(str, error["loc"])) or "body"
-        raise wrong(field, error["msg"], repr(error["input"])) from exc
+        raise wrong(field, expected_of(error), repr(error["input"])) from exc
 
 
 def _described(body: type[BaseModel]) -> dict[str, Any]:
