@@ -161,6 +161,43 @@ def test_a_product_has_strips_that_lead_on_and_back(page: Any, street: Path) -> 
     assert cards(page) == first
 
 
+def test_the_browsers_back_and_forward_go_from_step_to_step(page: Any, street: Path) -> None:
+    search(page, street)
+    page.locator("#items .chip", has_text="Trousers").click()
+    first = cards(page)
+    page.locator("#hits .card").nth(2).hover()
+    page.locator("#hits .card").nth(2).locator(".round").first.click()
+    expect(page.locator("#result-title")).to_have_text(first[2])
+    done(page)
+    alike = cards(page)
+
+    page.go_back()
+    expect(page.locator("#product")).to_be_hidden()
+    assert cards(page) == first
+    expect(page.locator("#items .chip", has_text="Trousers")).to_have_attribute("aria-pressed", "true")
+    page.go_back()
+    expect(page.locator("#start")).to_be_visible()
+    expect(page.locator("#found")).to_be_hidden()
+    page.go_forward()
+    expect(page.locator("#items .chip")).to_have_count(3)
+    done(page)
+    page.go_forward()
+    expect(page.locator("#result-title")).to_have_text(first[2])
+    done(page)
+    assert cards(page) == alike
+
+    page.click("#another")
+    expect(page.locator("#start")).to_be_visible()
+    page.go_back()  # to the product, whose photo is searched again
+    expect(page.locator("#result-title")).to_have_text(first[2])
+    page.click("#back")
+    expect(page.locator("#product")).to_be_hidden()
+    page.reload()
+    page.wait_for_function("document.body.dataset.ready")
+    page.go_back()
+    expect(page.locator("#start")).to_be_visible()
+
+
 def test_filters_keep_what_meets_them_and_count_it(page: Any, street: Path) -> None:
     search(page, street)
     before = len(cards(page))

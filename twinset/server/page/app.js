@@ -18,6 +18,8 @@ let chosen = null; // an item's number; null: the shopper's own area
 let area = null; // that area, in pixels
 let products = []; // those whose like is shown over what the photo gave, each reached from the one before
 let shown = null; // {item, from}: whose products are shown, and what events say of them
+let trail = [{ photo: null, products: [] }]; // what was shown one after the other, as the browser's Back and Forward go
+let at = 0; // of what is shown, in the trail
 let asking = new AbortController();
 let isReady;
 const ready = new Promise((resolve) => (isReady = resolve)); // a photo may come in before the shop is known
@@ -63,6 +65,35 @@ function fail(problem, again) {
 
 function open(next) {
   photo = { ...next };
+  leaveProducts();
+  step();
+  searchPhoto();
+}
+
+/** Note in the trail, and in the browser's history, that something else is shown now. */
+function step() {
+  trail = [...trail.slice(0, at + 1), { photo, products: [...products] }];
+  at = trail.length - 1;
+  history.pushState(at, "");
+}
+
+/** Show what was shown at a place of the trail; of one before the page was loaded anew only the start is known. */
+function goTo(place) {
+  at = trail[place] ? place : 0;
+  const then = trail[at];
+  if (!then.photo) return start();
+  if (then.photo !== photo || !answer) {
+    photo = then.photo;
+    return searchPhoto(then.products);
+  }
+  products = [...then.products];
+  $("start").hidden = true;
+  $("found").hidden = false;
+  showChosen();
+}
+
+/** Search with the photo, and then show the last of some products, or else what the photo's first piece gives. */
+function searchPhoto(then = []) {
   answer = area = shown = null;
   leaveProducts();
   filters.forget();
@@ -74,7 +105,7 @@ function open(next) {
   heading("");
   results.wait();
   scrollTo({ top: 0 });
-  const source = next.url ?? URL.createObjectURL(next.blob);
+  const source = photo.url ?? URL.createObjectURL(photo.blob);
   const drawn = stage.open(source);
   ask(async (signal) => {
     const found = await search(photo, [["k", K], ["facets", FACETS]], signal);
@@ -86,7 +117,9 @@ function open(next) {
     visit.add(photo, stage.image);
     if (found.items.length) choose(0);
     else nothing();
-    $("result-title").focus({ preventScroll: true });
+    products = [...then];
+    if (products.length) showProduct();
+    else $("result-title").focus({ preventScroll: true });
   }, () => {
     results.clear();
     heading(word("failed"));
@@ -184,7 +217,18 @@ function likeProduct(hit) {
   const position = shown.item.hits.indexOf(hit);
   tell({ type: "click", product_id: hit.product_id, ...(position >= 0 && { position, ...shown.from }) });
   products.push(hit);
+  step();
   showProduct();
+}
+
+/** Show the last of the products, without one the piece or the area that was chosen. */
+function showChosen() {
+  filters.forget();
+  if (products.length) return showProduct();
+  if (chosen !== null) choose(chosen);
+  else if (area) searchArea(area);
+  else nothing();
+  $("result-title").focus();
 }
 
 /** Show the last of the products by itself, with what is like it below. */
@@ -218,6 +262,7 @@ function more() {
 function start() {
   asking.abort();
   photo = answer = null;
+  leaveProducts();
   $("found").hidden = true;
   $("start").hidden = false;
   $("error").hidden = true;
@@ -282,16 +327,13 @@ async function begin() {
 }
 
 takePhotos((next) => ready.then(() => open(next)));
-$("another").addEventListener("click", start);
-$("area").addEventListener("click", () => stage.select());
-$("back").addEventListener("click", () => {
-  products.pop();
-  filters.forget();
-  if (products.length) return showProduct();
-  if (chosen === null) searchArea(area);
-  else choose(chosen);
-  $("result-title").focus();
+$("another").addEventListener("click", () => {
+  start();
+  step();
 });
+$("area").addEventListener("click", () => stage.select());
+$("back").addEventListener("click", () => history.back());
+addEventListener("popstate", ({ state }) => goTo(state));
 $("more").addEventListener("click", more);
 $("words").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -313,4 +355,5 @@ for (const button of document.querySelectorAll("[data-language]")) {
     redraw();
   });
 }
+history.replaceState(at, "");
 begin();
