@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from twinset.errors import FilterError, UsageError
 from twinset.hits import Wanted, similar_page
 from twinset.images import read_image
 from twinset.indexing import index_feed
-from twinset.models import FILES, WEIGHTS, model_version
+from twinset.models import FILES, WEIGHTS, find_taxonomy, model_version
+from twinset.reindexing import known_by
 from twinset.rules import Rules, load_rules, parse_rules, save_rules
 from twinset.server.app import ServerSettings, create_app
 from twinset.shop import Shop, taxonomy_for
@@ -223,6 +225,24 @@ def test_rules_are_set_by_the_models_categories(ask, run, filled, photo, tmp_pat
         assert refused.code == 2 and is_one_error_line(refused.stderr) and DEFAULT_NAMES in refused.stderr
     finally:
         save_rules(open_store(filled), Rules())
+
+
+@pytest.mark.parametrize(
+    ("article_type", "category", "given", "expected"),
+    [
+        ("Skirts", "skirt", True, ("shorts", True)),  # whose types the model calls something else
+        ("Bikini", None, False, (NEW, True)),  # a type the shipped taxonomy lacks
+        ("Bikini", "top", False, (NEW, True)),
+        ("sarong", "top", True, ("top", True)),
+        ("sarong", "skirt", True, (None, False)),  # a category the model lacks
+        ("sarong", "top", False, ("top", False)),
+        (None, None, True, (None, True)),  # of no category, says the feed
+    ],
+)
+def test_products_described_anew_are_in_the_new_models_categories(folder, article_type, category, given, expected):
+    product = replace(make_entry("p").product, article_type=article_type, category=category, category_given=given)
+    known = known_by(find_taxonomy(str(folder)), product)
+    assert (known.category, known.category_given) == expected
 
 
 def test_sync_reads_the_models_categories(ask, run, models, folder, monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """Describe by one model what another described: the pictures of stored products, read again."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from twinset.pipeline import Content, Job, Progress, Wanted, Writer, content_of,
 from twinset.rollout import Describe, Failure, Stop
 from twinset.store import Entry, Store
 from twinset.store.beside import folder_beside
+from twinset.taxonomy import Taxonomy, fold
+from twinset.types import Product
 
 if TYPE_CHECKING:
     from twinset.models import Models
@@ -22,7 +25,8 @@ def describer(models: "Models", allow_private: bool = False, stop: Stop = lambda
         writer = Writer(target, models, progress)
         failed = []
         cache = folder_beside(target.uri) / FETCHED
-        for job in read_ahead(entries, _wanted, _prepare, cache, allow_private):
+        known = (replace(entry, product=known_by(models.taxonomy, entry.product)) for entry in entries)
+        for job in read_ahead(known, _wanted, _prepare, cache, allow_private):
             if job.problem:
                 failed.append(Failure(job.product.shop, job.product.product_id, job.problem))
             if job.shots:
@@ -33,6 +37,20 @@ def describer(models: "Models", allow_private: bool = False, stop: Stop = lambda
         return failed
 
     return describe
+
+
+def known_by(taxonomy: Taxonomy, product: Product) -> Product:
+    """Return a product in the category that a taxonomy has for its article type.
+
+    Where it has no such type, the product stays in the category its feed gave. Where it lacks that, what the product
+    looks like decides, as it does where the feed gives none.
+    """
+    kind = fold(product.article_type or "")
+    if kind in taxonomy.type_words:
+        return replace(product, category=taxonomy.type_words[kind], category_given=True)
+    if not product.category_given or product.category is None or product.category in taxonomy.names:
+        return product
+    return replace(product, category=None, category_given=False)
 
 
 def _wanted(entry: Entry) -> Wanted:
