@@ -305,6 +305,18 @@ def test_catalogue_samples_leave_validation_products_out(catalogue) -> None:
     assert {vocabulary.base_colours[s.base_colour] for s in samples} <= set(TAXONOMY.colours)
 
 
+def test_a_category_the_encoder_does_not_know_is_not_learned(catalogue) -> None:
+    samples, vocabulary, feed = catalogue
+    missing = vocabulary.categories[samples[0].category]
+    fewer = dataclasses.replace(vocabulary, categories=tuple(c for c in vocabulary.categories if c != missing))
+
+    again = catalogue_samples(feed, {}, fewer, TAXONOMY)
+
+    for one, other in zip(samples, again, strict=True):
+        name = vocabulary.categories[one.category]
+        assert other.category == (-1 if name == missing else fewer.categories.index(name))
+
+
 def test_views_have_the_items_mask_at_an_eighth_of_the_size(catalogue) -> None:
     sample = catalogue[0][0]
     scenes = [np.full((256, 256, 3), 90, np.uint8)]

@@ -15,6 +15,7 @@ from twinset.describe.labels import load_labels
 from twinset.describe.photos import photo_items
 from twinset.describe.samples import UNKNOWN, backgrounds, street_samples
 from twinset.errors import DataError, UsageError
+from twinset.levels import at_level
 from twinset.models import WEIGHTS
 from twinset.taxonomy import default_taxonomy
 
@@ -23,6 +24,7 @@ torch = pytest.importorskip("torch")
 from twinset.describe.average import average_encoder  # noqa: E402
 from twinset.describe.start import start_from_exported  # noqa: E402
 from twinset.describe.train import build_trainee, load_trainee  # noqa: E402
+from twinset.detect.tune import Trial  # noqa: E402
 
 TAXONOMY = default_taxonomy()
 LABELS = ("null", "jeans", "blouse", "hat", "skin")
@@ -184,3 +186,23 @@ def test_it_is_trained_and_exported_again(ccp, classed, tmp_path):
         cli, [*words[:2], str(tmp_path / "model"), *words[3:-1], str(tmp_path), "--average", "default"]
     )
     assert ran.exit_code == 2 and "--average: expected a training's folder beside it" in ran.output
+
+
+def test_settings_are_looked_for_in_the_categories_that_are_asked_for(ccp, tmp_path, monkeypatch):
+    asked = []
+
+    def tune(settings, samples, categories, evaluate, trials, out, pruner, data):
+        asked.append((categories, data.get("categories")))
+        return [Trial(0, "complete", 1, 0.5, {})]
+
+    monkeypatch.setattr("twinset.detect.tune.tune_detector", tune)
+    words = ["tune", "detector", "--ccp", str(ccp), "--out", str(tmp_path / "study")]
+    for more in ([], ["--level", "group"], ["--leave-out", "hat,bag"]):
+        ran = CliRunner().invoke(cli, [*words, *more])
+        assert ran.exit_code == 0, ran.output
+    plain, groups, left = asked
+    assert plain == (TAXONOMY.names, None)
+    assert left == (tuple(name for name in TAXONOMY.names if name not in ("hat", "bag")),) * 2
+    assert groups == (at_level(TAXONOMY, "group").names,) * 2
+    ran = CliRunner().invoke(cli, [*words, "--leave-out", "cap"])
+    assert ran.exit_code == 2 and "--leave-out: expected some of top, " in ran.output

@@ -46,21 +46,22 @@ network_options = options(
     ),
     backbone_options,
 )
+taxonomy_options = options(
+    click.option(
+        "--level",
+        type=click.Choice(["group", "category", "article-type"]),
+        default="category",
+        show_default=True,
+        help="How fine the categories are.",
+    ),
+    click.option("--taxonomy", "taxonomy_file", type=FILE, help="Categories of your own: an edited taxonomy.toml."),
+    click.option("--leave-out", default="", metavar="CATEGORIES", help="Categories not to learn, by commas."),
+)
 
 
 @click.command("detector")
 @training_options
-@network_options
-@source_options
-@click.option(
-    "--level",
-    type=click.Choice(["group", "category", "article-type"]),
-    default="category",
-    show_default=True,
-    help="How fine the categories are.",
-)
-@click.option("--taxonomy", "taxonomy_file", type=FILE, help="Categories of your own: an edited taxonomy.toml.")
-@click.option("--leave-out", default="", metavar="CATEGORIES", help="Categories not to learn, by commas.")
+@options(network_options, source_options, taxonomy_options)
 @click.option("--from", "start_from", help="Start from a model's weights: default, or a detector.onnx.")
 def train_detector_command(
     out: Path,

@@ -80,8 +80,7 @@ def export_encoder_command(
     from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import finish_encoder, load_trainee
     from twinset.detect.sources import Sources
-    from twinset.models import model_folder, start_file
-    from twinset.taxonomy import default_taxonomy
+    from twinset.models import find_taxonomy, model_folder, start_file
     from twinset.training import CHECKPOINT
 
     folder = model_folder(model)
@@ -102,7 +101,7 @@ def export_encoder_command(
         average_encoder(trainee, settings, vocabulary, [start_file(other, "encoder", "--average") for other in average])
         seed = settings.seed
     sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
-    data = read_encoder_data(sources, folder, default_taxonomy(), seed, report_problems, threads, vocabulary)
+    data = read_encoder_data(sources, folder, find_taxonomy(model), seed, report_problems, threads, vocabulary)
     street = data.street, data.street_dev
     if finished is not None:
         out.mkdir(parents=True, exist_ok=True)

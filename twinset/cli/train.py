@@ -54,7 +54,12 @@ def train() -> None:
 @train.command("encoder")
 @training_options
 @click.option("--classed", type=FOLDER, help="Without a catalogue: photos of one garment each, in train/CLASS folders.")
-@click.option("--model", default="default", show_default=True, help="Whose detector finds the items worn by models.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    help="Whose detector finds the items worn by models, and whose categories it learns.",
+)
 @click.option("--from", "start_from", help="Start from a model's weights: default, a folder, or an encoder.onnx.")
 def train_encoder_command(
     out: Path,
@@ -79,14 +84,13 @@ def train_encoder_command(
     from twinset.describe.sources import read_encoder_data
     from twinset.describe.train import EncoderSettings, train_encoder
     from twinset.detect.sources import Sources
-    from twinset.models import model_folder, start_file
-    from twinset.taxonomy import default_taxonomy
+    from twinset.models import find_taxonomy, model_folder, start_file
 
     settings = changed_settings(EncoderSettings(), given, changes)
     start = start_file(start_from, "encoder") if start_from else None
     sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
-    detector = model_folder(model)
-    data = read_encoder_data(sources, detector, default_taxonomy(), settings.seed, report_problems, threads)
+    taxonomy = find_taxonomy(model)
+    data = read_encoder_data(sources, model_folder(model), taxonomy, settings.seed, report_problems, threads)
     street = data.street, data.scenes
     click.echo(train_encoder(settings, data.items, *street, data.vocabulary, out, data.street_dev, start))
 

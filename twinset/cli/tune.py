@@ -7,7 +7,15 @@ from typing import Any
 import click
 
 from twinset.cli.base import json_option, options, print_json, report_problems
-from twinset.cli.detector import canvas, network_options, source_options, take_sources
+from twinset.cli.detector import (
+    canvas,
+    chosen_taxonomy,
+    kept_categories,
+    network_options,
+    source_options,
+    take_sources,
+    taxonomy_options,
+)
 from twinset.cli.train import changed_settings, prepare, training_options
 from twinset.errors import UsageError
 
@@ -19,7 +27,7 @@ def tune() -> None:
 
 @tune.command("detector")
 @training_options
-@options(network_options, source_options)
+@options(network_options, source_options, taxonomy_options)
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Trainings of the study.")
 @click.option(
     "--pruner",
@@ -32,6 +40,9 @@ def tune() -> None:
 def tune_detector_command(
     out: Path,
     size: str | None,
+    level: str,
+    taxonomy_file: Path | None,
+    leave_out: str,
     trials: int,
     pruner: str,
     threads: int | None,
@@ -51,18 +62,20 @@ def tune_detector_command(
     from twinset.detect.train import TrainSettings
     from twinset.detect.tune import as_flags, best_trial, space_of, tune_detector
     from twinset.evaluate.detection import evaluate_on
-    from twinset.taxonomy import default_taxonomy
 
     sources = take_sources(given)
     settings = changed_settings(TrainSettings(), given | canvas(size), changes)
-    taxonomy = default_taxonomy()
-    samples, dev = read_sources(sources, taxonomy, taxonomy.names, settings.seed, report_problems)
+    taxonomy = chosen_taxonomy(level, taxonomy_file)
+    categories = kept_categories(taxonomy, leave_out)
+    samples, dev = read_sources(sources, taxonomy, categories, settings.seed, report_problems)
     if not dev:
         raise UsageError(
             "expected --voc, --ccp or --coco with dev photos, which settings are chosen on, found none", field="voc"
         )
     data = facts_of(sources, dev)
-    found = tune_detector(settings, samples, taxonomy.names, evaluate_on(dev), trials, out, pruner, data=data)
+    if taxonomy_file or level != "category" or leave_out:
+        data["categories"] = categories
+    found = tune_detector(settings, samples, categories, evaluate_on(dev), trials, out, pruner, data=data)
     best = best_trial(found)
     flags = as_flags(best.values)
     if as_json:

@@ -117,6 +117,7 @@ def catalogue_samples(
     colours = {name: i for i, name in enumerate(vocabulary.colours)}
     bases = {name: i for i, name in enumerate(vocabulary.base_colours)}
     words = {word: i for i, word in enumerate(vocabulary.words)}
+    categories = {name: i for i, name in enumerate(vocabulary.categories)}
 
     def load(product: Product) -> ItemSample | None:
         try:
@@ -138,7 +139,7 @@ def catalogue_samples(
             colours.get(colour, UNKNOWN),
             bases[base] if base else UNKNOWN,
             gender_of(product.title),
-            vocabulary.categories.index(product.category) if product.category else UNKNOWN,
+            categories.get(product.category or "", UNKNOWN),
             tuple(words[word] for word in set(title_words(product.title)) if word in words),
             product.product_id,
             product.title,
