@@ -65,8 +65,16 @@ class AnchorFreeHead(nn.Module):
 
     def distances(self, level: int, distance_logits: Tensor) -> Tensor:
         """Return (B, P, 4) distances from each point to its box's sides, in input pixels: the distributions' means."""
-        bins = torch.arange(BINS, dtype=torch.float32)
-        return distance_logits.reshape(*distance_logits.shape[:2], 4, BINS).softmax(3) @ bins * STRIDES[level]
+        return _means(distance_logits) * STRIDES[level]
+
+
+def _means(distance_logits: Tensor) -> Tensor:
+    """Return the (B, P, 4) means of distributions over bins (B, P, 4 * BINS).
+
+    By a product and a sum: a matrix product of one column takes ONNX Runtime five times as long.
+    """
+    bins = torch.arange(BINS, dtype=distance_logits.dtype)
+    return (distance_logits.reshape(*distance_logits.shape[:2], 4, BINS).softmax(3) * bins).sum(3)
 
 
 def head_towers(width: int) -> nn.ModuleList:
@@ -133,7 +141,5 @@ def make_points(height: int, width: int) -> tuple[Tensor, Tensor]:
 
 def decode_boxes(distance_logits: Tensor, points: Tensor, strides: Tensor) -> Tensor:
     """Return (B, P, 4) xyxy boxes in input pixels: each side's distance is the mean of its distribution."""
-    b, p, _ = distance_logits.shape
-    bins = torch.arange(BINS, dtype=distance_logits.dtype)
-    distances = distance_logits.view(b, p, 4, BINS).softmax(3) @ bins * strides[:, None]
+    distances = _means(distance_logits) * strides[:, None]
     return torch.cat([points - distances[..., :2], points + distances[..., 2:]], 2)
