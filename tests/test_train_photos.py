@@ -13,7 +13,7 @@ from twinset.data.labelled import is_dev
 from twinset.describe.colours import main_colour
 from twinset.describe.labels import load_labels
 from twinset.describe.photos import photo_items
-from twinset.describe.samples import UNKNOWN, backgrounds, street_samples
+from twinset.describe.samples import UNKNOWN, StreetKinds, Vocabulary, backgrounds, street_samples
 from twinset.errors import DataError, UsageError
 from twinset.levels import at_level
 from twinset.models import WEIGHTS
@@ -186,6 +186,15 @@ def test_it_is_trained_and_exported_again(ccp, classed, tmp_path):
         cli, [*words[:2], str(tmp_path / "model"), *words[3:-1], str(tmp_path), "--average", "default"]
     )
     assert ran.exit_code == 2 and "--average: expected a training's folder beside it" in ran.output
+
+
+def test_of_types_that_mean_the_same_street_photos_teach_the_one_named_first():
+    vocabulary = Vocabulary(("Innerwear Vests", "Lounge Shorts", "Shorts", "Tops"), (), (), (), ())
+    kinds = StreetKinds(vocabulary, TAXONOMY)
+    ids = np.array([[1, 1], [2, 2]], np.uint8)
+    said = ids, ("null", "top", "shorts")
+    named = [vocabulary.article_types[kinds.of(said, ids == i, (0.0, 0.0, 2.0, 2.0))] for i in (1, 2)]
+    assert named == ["Tops", "Shorts"]
 
 
 def test_settings_are_looked_for_in_the_categories_that_are_asked_for(ccp, tmp_path, monkeypatch):

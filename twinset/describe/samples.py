@@ -194,12 +194,15 @@ def street_samples(
 
 
 class StreetKinds:
-    """What CCP's labels are called among a vocabulary's article types."""
+    """What CCP's labels are called among a vocabulary's article types.
+
+    Of several that mean the same, tops and vests, it is the one that the taxonomy names first.
+    """
 
     def __init__(self, vocabulary: Vocabulary, taxonomy: Taxonomy) -> None:
-        meant = {
-            fold(taxonomy.type_of(name) or name): i for i, name in reversed([*enumerate(vocabulary.article_types)])
-        }
+        place = {word: i for i, word in enumerate(taxonomy.type_names)}
+        known = sorted(enumerate(vocabulary.article_types), key=lambda one: place.get(fold(one[1]), -1), reverse=True)
+        meant = {fold(taxonomy.type_of(name) or name): i for i, name in known}
         labels = at_level(taxonomy, "article-type").sources["street-ccp"].labels if taxonomy.level == "category" else {}
         self._of = {label: meant[fold(kind)] for label, kind in labels.items() if kind and fold(kind) in meant}
 
