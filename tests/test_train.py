@@ -16,11 +16,12 @@ from twinset.data.drawn import draw_shop
 from twinset.data.feed import read_feed
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, make_view
 from twinset.describe.balance import RIGHT, Parts, choose_weights
+from twinset.describe.colours import main_colour
 from twinset.describe.embedded import Embedded
 from twinset.describe.encoder import EncoderConfig, load_encoder
 from twinset.describe.labels import load_labels
 from twinset.describe.network import DIMS, ServingEncoder
-from twinset.describe.samples import Vocabulary, catalogue_samples, gender_of, read_vocabulary
+from twinset.describe.samples import Vocabulary, catalogue_samples, drawn_items, gender_of, read_vocabulary
 from twinset.describe.start import start_from_exported
 from twinset.describe.train import (
     EncoderSettings,
@@ -303,6 +304,24 @@ def test_catalogue_samples_leave_validation_products_out(catalogue) -> None:
     assert {s.product_id for s in samples} == {p.product_id for p in feed.products if not p.product_id.endswith("0")}
     assert all(s.mask is not None and s.mask.shape == s.pixels.shape[:2] for s in samples)
     assert {vocabulary.base_colours[s.base_colour] for s in samples} <= set(TAXONOMY.colours)
+
+
+def test_drawn_items_have_the_labels_they_were_drawn_by() -> None:
+    types = ("Heels", "Innerwear Vests", "Tops", "Tshirts")
+    vocabulary = Vocabulary(types, (), tuple(TAXONOMY.colours), (), TAXONOMY.names)
+
+    items = drawn_items(24, vocabulary, TAXONOMY, 3)
+
+    assert len(items) > 24 and items[0].mask is not None and items[-1].mask is None  # products, then what is worn
+    named = {types[item.article_type]: TAXONOMY.names[item.category] for item in items if item.article_type >= 0}
+    assert named == {"Heels": "shoes", "Tops": "top", "Tshirts": "top"}
+    alone = [item for item in items if item.mask is not None]
+    seen = [main_colour(item.pixels[item.mask]) == vocabulary.base_colours[item.base_colour] for item in alone]
+    assert len(alone) == 12 and np.mean(seen) > 0.6  # others are patterned
+    again = drawn_items(24, vocabulary, TAXONOMY, 3)
+    assert all(
+        one.box == other.box and (one.pixels == other.pixels).all() for one, other in zip(items, again, strict=True)
+    )
 
 
 def test_a_category_the_encoder_does_not_know_is_not_learned(catalogue) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from twinset.cli.base import FILE, FOLDER, options, report_problems
-from twinset.cli.train import changed_settings, prepare, training_options
+from twinset.cli.train import changed_settings, drawn_option, prepare, training_options
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ source_options = options(
         help="Corrections of the labels: a file of `twinset data audit`, or a name of those that ship: street-voc.",
     ),
     click.option("--classed", type=FOLDER, help="Photos of one garment each, in train/CLASS folders."),
-    click.option(
-        "--drawn", type=click.IntRange(0), default=0, show_default=True, help="Drawn pictures to train on too."
-    ),
+    drawn_option,
 )
 backbone_options = options(
     click.option(

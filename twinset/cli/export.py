@@ -49,6 +49,9 @@ def export() -> None:
     metavar="MODEL",
     help="Take the mean of its weights and this model's, which RUN started from; may be given several times.",
 )
+@click.option(
+    "--drawn", type=click.IntRange(0), default=0, show_default=True, help="Drawn pictures it was trained on, too."
+)
 @options(strict_option, threads_option)
 def export_encoder_command(
     run: Path,
@@ -60,6 +63,7 @@ def export_encoder_command(
     model: str,
     reweigh: bool,
     average: Sequence[str],
+    drawn: int,
     strict: bool,
     threads: int | None,
 ) -> None:
@@ -100,7 +104,7 @@ def export_encoder_command(
         trainee, settings, vocabulary = load_trainee(run)
         average_encoder(trainee, settings, vocabulary, [start_file(other, "encoder", "--average") for other in average])
         seed = settings.seed
-    sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
+    sources = Sources(voc, ccp, catalog=catalog, classed=classed, drawn=drawn, strict=strict)
     data = read_encoder_data(sources, folder, find_taxonomy(model), seed, report_problems, threads, vocabulary)
     street = data.street, data.street_dev
     if finished is not None:

@@ -9,15 +9,20 @@ from typing import Any, TypeVar
 
 import click
 
-from twinset.cli.base import FILE, FOLDER, report_problems, strict_option, threads_option
+from twinset.cli.base import FILE, FOLDER, options, report_problems, strict_option, threads_option
 from twinset.errors import UsageError
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+drawn_option = click.option(
+    "--drawn", type=click.IntRange(0), default=0, show_default=True, help="Drawn pictures to train on too."
+)
+
+
 def training_options(function: F) -> F:
-    options = [
+    chosen = [
         click.option(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
@@ -41,9 +46,7 @@ def training_options(function: F) -> F:
             "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change any other setting; see docs/train.md."
         ),
     ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return options(*chosen)(function)
 
 
 @click.group()
@@ -54,6 +57,7 @@ def train() -> None:
 @train.command("encoder")
 @training_options
 @click.option("--classed", type=FOLDER, help="Without a catalogue: photos of one garment each, in train/CLASS folders.")
+@options(drawn_option)
 @click.option(
     "--model",
     default="default",
@@ -67,6 +71,7 @@ def train_encoder_command(
     ccp: Path | None,
     catalog: Path | None,
     classed: Path | None,
+    drawn: int,
     model: str,
     start_from: str | None,
     strict: bool,
@@ -88,7 +93,7 @@ def train_encoder_command(
 
     settings = changed_settings(EncoderSettings(), given, changes)
     start = start_file(start_from, "encoder") if start_from else None
-    sources = Sources(voc, ccp, catalog=catalog, classed=classed, strict=strict)
+    sources = Sources(voc, ccp, catalog=catalog, classed=classed, drawn=drawn, strict=strict)
     taxonomy = find_taxonomy(model)
     data = read_encoder_data(sources, model_folder(model), taxonomy, settings.seed, report_problems, threads)
     street = data.street, data.scenes

@@ -45,7 +45,9 @@ class DrawnLook:
 
     image: Image
     boxes: NDArray[np.float32]  # (N, 4) xyxy pixels of what is visible
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # categories; article types and colours likewise
+    article_types: tuple[str, ...]
+    colours: tuple[str, ...]
 
 
 def draw_product(
@@ -60,7 +62,7 @@ def draw_product(
 
 def draw_look(rng: np.random.Generator, size_wh: tuple[int, int] = LOOK_WH) -> DrawnLook:
     """Return a look of random garments."""
-    outfit = [_sewn(_any(rng, category), rng)[0] for category in outfit_categories(rng)]
+    outfit = [_sewn(_any(rng, category), rng) for category in outfit_categories(rng)]
     return _look(outfit, rng, size_wh)
 
 
@@ -121,7 +123,7 @@ def _write_looks(folder: Path, drawn: Sequence[tuple[str, DrawnProduct]], looks:
     for i in range(looks):
         categories = [category for category in outfit_categories(rng) if category in by_category]
         chosen = [by_category[c][int(rng.integers(len(by_category[c])))] for c in categories]
-        look = _look([product.worn for _, product in chosen], rng, LOOK_WH)
+        look = _look([(product.worn, product.colour) for _, product in chosen], rng, LOOK_WH)
         name = f"looks/look-{i + 1:02d}.jpg"
         (folder / name).write_bytes(encode_jpeg(look.image, 90))
         height, width = look.image.shape[:2]
@@ -202,7 +204,10 @@ def _title(worn: Worn, colour: str, rng: np.random.Generator) -> str:
     return f"{adjective} {gender} {colour}{pattern} {kind.word}"
 
 
-def _look(outfit: Sequence[Worn], rng: np.random.Generator, size_wh: tuple[int, int]) -> DrawnLook:
-    image, items = draw_figure(outfit, rng, size_wh)
+def _look(outfit: Sequence[tuple[Worn, str]], rng: np.random.Generator, size_wh: tuple[int, int]) -> DrawnLook:
+    """Return a look of garments, of each category one, and their colours' names."""
+    image, items = draw_figure([worn for worn, _ in outfit], rng, size_wh)
     boxes = np.array([box for box, _ in items], np.float32).reshape(-1, 4)
-    return DrawnLook(image, boxes, tuple(label for _, label in items))
+    of = {worn.kind.category: (worn.kind.article_type, colour.lower()) for worn, colour in outfit}
+    labels = tuple(label for _, label in items)
+    return DrawnLook(image, boxes, labels, *(tuple(of[label][i] for label in labels) for i in (0, 1)))

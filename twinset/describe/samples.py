@@ -193,16 +193,55 @@ def street_samples(
         return [sample for samples in pool.map(load, images) for sample in samples]
 
 
-class StreetKinds:
-    """What CCP's labels are called among a vocabulary's article types.
+def types_meant(vocabulary: Vocabulary, taxonomy: Taxonomy) -> dict[str, int]:
+    """Return the numbers of a vocabulary's article types by what they mean, the taxonomy's article types, folded.
 
     Of several that mean the same, tops and vests, it is the one that the taxonomy names first.
     """
+    place = {word: i for i, word in enumerate(taxonomy.type_names)}
+    known = sorted(enumerate(vocabulary.article_types), key=lambda one: place.get(fold(one[1]), -1), reverse=True)
+    return {fold(taxonomy.type_of(name) or name): i for i, name in known}
+
+
+def drawn_items(count: int, vocabulary: Vocabulary, taxonomy: Taxonomy, seed: int) -> list[ItemSample]:
+    """Return the items of `count` drawn pictures, half of them of products and half of looks, the same for a seed.
+
+    Their categories, article types and colours are known. Without them what photos teach is taken for sure of drawings.
+    """
+    from twinset.data.drawn import draw_look, draw_product
+
+    rng = np.random.default_rng(seed)
+    types = types_meant(vocabulary, taxonomy)
+
+    def item(image: Image, box: Box, mask: NDArray[np.bool_] | None, kind: str, colour: str) -> ItemSample:
+        cut, moved, cut_mask = cut_sample(image, box, mask)
+        category, base = taxonomy.category_of(kind), taxonomy.base_colour(colour)
+        return ItemSample(
+            cut,
+            moved,
+            cut_mask,
+            article_type=types.get(fold(taxonomy.type_of(kind) or kind), UNKNOWN),
+            base_colour=vocabulary.base_colours.index(base) if base else UNKNOWN,
+            category=vocabulary.categories.index(category) if category in vocabulary.categories else UNKNOWN,
+        )
+
+    found = []
+    for _ in range(count // 2):
+        product = draw_product(None, rng)
+        found.append(item(product.image, product.box, item_mask(product.image), product.article_type, product.colour))
+    for _ in range(count - count // 2):
+        look = draw_look(rng)
+        for (x1, y1, x2, y2), kind, colour in zip(look.boxes.tolist(), look.article_types, look.colours, strict=True):
+            if min(x2 - x1, y2 - y1) >= MIN_SIDE:
+                found.append(item(look.image, (x1, y1, x2, y2), None, kind, colour))
+    return found
+
+
+class StreetKinds:
+    """What CCP's labels are called among a vocabulary's article types."""
 
     def __init__(self, vocabulary: Vocabulary, taxonomy: Taxonomy) -> None:
-        place = {word: i for i, word in enumerate(taxonomy.type_names)}
-        known = sorted(enumerate(vocabulary.article_types), key=lambda one: place.get(fold(one[1]), -1), reverse=True)
-        meant = {fold(taxonomy.type_of(name) or name): i for i, name in known}
+        meant = types_meant(vocabulary, taxonomy)
         labels = at_level(taxonomy, "article-type").sources["street-ccp"].labels if taxonomy.level == "category" else {}
         self._of = {label: meant[fold(kind)] for label, kind in labels.items() if kind and fold(kind) in meant}
 

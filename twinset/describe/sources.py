@@ -11,6 +11,7 @@ from twinset.describe.samples import (
     Vocabulary,
     backgrounds,
     catalogue_samples,
+    drawn_items,
     read_vocabulary,
     street_samples,
     worn_boxes,
@@ -30,7 +31,7 @@ class EncoderData:
 
     items: list[ItemSample]
     vocabulary: Vocabulary
-    street: list[ItemSample]
+    street: list[ItemSample]  # drawn items among them
     street_dev: list[ItemSample]
     scenes: list[Image]
 
@@ -44,7 +45,7 @@ def read_encoder_data(
     threads: int | None = None,
     vocabulary: Vocabulary | None = None,
 ) -> EncoderData:
-    """Return the items of the catalogue, without one of CCP and classed photos, and those of street photos.
+    """Return the items of the catalogue, or without one of CCP and classed photos, and those of the street and drawn.
 
     The `detector` of that folder finds what a catalogue's models wear. Without a `vocabulary` it is what the items
     teach. Raises UsageError where there is nothing to read, and for photos in the place of a vocabulary's catalogue.
@@ -67,5 +68,6 @@ def read_encoder_data(
         items = catalogue_samples(feed, worn_boxes(feed, load_detector(detector, threads)), known, taxonomy)
     images, dev = street_photos(sources, taxonomy, tell)
     street, held_back = (street_samples(part, sources.ccp, known, taxonomy, sources.strict) for part in (images, dev))
+    street += drawn_items(sources.drawn, known, taxonomy, seed)
     scenes = backgrounds(images, SCENES, np.random.default_rng(seed)) if images else []
     return EncoderData(items, known, street, held_back, scenes)
