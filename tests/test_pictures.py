@@ -80,7 +80,7 @@ def test_picture_of_the_start(chromium: Any, address: str) -> None:
 
 def test_picture_on_a_phone_in_korean(chromium: Any, address: str) -> None:
     with picture_page(chromium, **PHONE, locale="ko-KR") as page:
-        _search_a_sample(page, address, 1)
+        _search_a_sample(page, address, 6)
         size = take_picture(page, "page-phone-ko")
 
     assert size < MOST_BYTES
