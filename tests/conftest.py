@@ -219,3 +219,13 @@ def address(shop_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with http_client(app) as client:
         wait_until_ready(client)
         yield str(client.base_url)
+
+
+@pytest.fixture
+def page(chromium: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The shop's page, in the window a test may name by its parameter."""
+    from browsing import begin, new_page
+
+    with new_page(chromium, **getattr(request, "param", {})) as page:
+        begin(page, address)
+        yield page

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from browsing import (
     begin,
     cards,
     done,
-    drag,
     keep_sent,
     needs_chromium,
     new_page,
@@ -44,13 +42,6 @@ WORDS = {
     for language in ("en", "ko")
 }
 TOP = {"en": "Top", "ko": "상의"}
-
-
-@pytest.fixture
-def page(chromium: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    with new_page(chromium, **getattr(request, "param", {})) as page:
-        begin(page, address)
-        yield page
 
 
 @pytest.mark.parametrize(
@@ -212,65 +203,6 @@ def test_filters_keep_what_meets_them_and_count_it(page: Any, street: Path) -> N
     expect(page.locator("#hits .card:not(.place)")).to_have_count(before)
 
 
-def test_crop_is_dragged_and_searched_without_sending_the_photo_again(page: Any, street: Path) -> None:
-    search(page, street)
-    corner = page.locator(".handle[data-part=se]").bounding_box()
-
-    with page.expect_request("**/v1/search") as asked:
-        page.mouse.move(corner["x"] + 18, corner["y"] + 18)
-        page.mouse.down()
-        page.mouse.move(corner["x"] + 60, corner["y"] + 50, steps=4)
-        page.mouse.up()
-
-    assert "image_id" in asked.value.post_data
-    assert "filename" not in asked.value.post_data
-    done(page)
-    assert cards(page)
-
-
-def test_area_beside_all_items_is_drawn_with_the_mouse(page: Any, street: Path) -> None:
-    search(page, street)
-
-    with page.expect_response("**/v1/search") as answer:
-        drag(page, (0.02, 0.02), (0.2, 0.98))
-
-    x1, y1, x2, y2 = answer.value.json()["items"][0]["box"]
-    assert (x1, y1, x2, y2) == pytest.approx((0.02 * 160, 0.02 * 200, 0.2 * 160, 0.98 * 200), abs=2)
-    done(page)
-    expect(page.locator("#items .chip[aria-pressed=true]")).to_have_count(0)
-
-
-def test_crop_is_moved_resized_and_searched_by_keyboard(page: Any, street: Path) -> None:
-    search(page, street)
-    page.focus(".grip")
-    before = page.locator(".grip").get_attribute("style")
-
-    for key in ("Shift+ArrowDown", "Shift+ArrowRight", "ArrowLeft"):
-        page.keyboard.press(key)
-
-    assert page.locator(".grip").get_attribute("style") != before
-    with page.expect_response("**/v1/search") as answer:
-        page.keyboard.press("Enter")
-    assert answer.value.status == 200
-    done(page)
-
-
-@pytest.mark.parametrize("page", [PHONE], indirect=True)
-def test_crop_is_dragged_by_finger(page: Any, street: Path) -> None:
-    search(page, street)
-    corner = page.locator(".handle[data-part=se]").bounding_box()
-    x, y = corner["x"] + 18, corner["y"] + 18
-    touch = page.context.new_cdp_session(page)
-
-    with page.expect_response("**/v1/search") as answer:
-        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
-        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x + 30, "y": y + 40}]})
-        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-
-    assert answer.value.status == 200
-    done(page)
-
-
 def test_page_is_used_by_keyboard_alone(page: Any) -> None:
     page.focus("#sample-list button")
     page.keyboard.press("Enter")
@@ -337,19 +269,6 @@ def test_what_is_transparent_is_sent_white(page: Any, tmp_path: Path) -> None:
     sent = sent_photo(page)
     with Image.open(io.BytesIO(sent)) as image:
         assert image.format == "JPEG" and min(image.convert("RGB").getpixel((2, 2))) > 250
-
-
-def test_photo_in_which_nothing_is_found_may_be_searched_by_area(page: Any, tmp_path: Path) -> None:
-    page.set_input_files("#file", save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png"))
-    expect(page.locator("#note")).to_contain_text(WORDS["en"]["nothing"])
-
-    page.click("#area")
-    with page.expect_response("**/v1/search") as answer:
-        page.keyboard.press("Enter")
-
-    assert answer.value.json()["items"][0]["category"] is None
-    done(page)
-    assert cards(page)
 
 
 def test_what_the_shop_does_not_carry_is_said(page: Any, address: str, street: Path) -> None:
@@ -457,23 +376,6 @@ def test_what_is_no_photo_is_said_in_words(chromium: Any, address: str, tmp_path
         expect(page.locator("#error")).to_contain_text("JPEG, PNG")
 
 
-def test_no_area_is_drawn_before_the_photo_is_searched(page: Any, street: Path) -> None:
-    held: list[Any] = []
-    page.route("**/v1/search", lambda route: held.append(route))
-    page.set_input_files("#file", street)
-    expect(page.locator("#photo")).to_have_js_property("naturalWidth", 160)
-
-    drag(page, (0.02, 0.02), (0.2, 0.98))
-    expect(page.locator("#area")).to_be_disabled()
-    assert page.locator(".grip").is_hidden()
-
-    held[0].continue_()
-    done(page)
-    expect(page.locator("#items .chip")).to_have_count(3)
-    assert len(held) == 1
-    expect(page.locator("#area")).to_be_enabled()
-
-
 def test_counts_beside_a_product_are_of_its_shop(chromium: Any, street: Path, tmp_path: Path) -> None:
     feed = make_feed(tmp_path, 30)
     with feed.open(encoding="utf-8") as file:
@@ -517,3 +419,16 @@ def test_filters_say_the_services_conditions(page: Any, address: str, street: Pa
         done(page)
 
     assert 'tags.size="15""","14, 15"' in asked.value.post_data
+
+
+def test_photo_in_which_nothing_is_found_may_be_searched_by_area(page: Any, tmp_path: Path) -> None:
+    page.set_input_files("#file", save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png"))
+    expect(page.locator("#note")).to_contain_text(WORDS["en"]["nothing"])
+
+    page.click("#area")
+    with page.expect_response("**/v1/search") as answer:
+        page.keyboard.press("Enter")
+
+    assert answer.value.json()["items"][0]["category"] is None
+    done(page)
+    assert cards(page)
