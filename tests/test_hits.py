@@ -323,13 +323,13 @@ def test_the_plan_names_the_rules(shop):
         ("{", "rules", "JSON"),
         ('{"boots": []}', "rules.boots", "no field of this name"),
         ('{"boost": [{"where": "size=3", "by": 0.1}]}', "rules.boost.0.where", "a field among category, "),
-        ('{"boost": [{"where": "price<3", "by": 0}]}', "rules.boost.0.by", "more than 0"),
-        ('{"boost": [{"where": "price<3", "by": 1.5}]}', "rules.boost.0.by", "at most 1"),
+        ('{"boost": [{"where": "price<3", "by": 0}]}', "rules.boost.0.by", "greater than 0"),
+        ('{"boost": [{"where": "price<3", "by": 1.5}]}', "rules.boost.0.by", "less than or equal to 1"),
         ('{"boost": [{"where": "price<3"}]}', "rules.boost.0.by", "this field"),
-        ('{"pin": [{"product_id": 5}]}', "rules.pin.0.product_id", "text"),
+        ('{"pin": [{"product_id": 5}]}', "rules.pin.0.product_id", "a valid string"),
         ('{"pin": [{"product_id": "5", "category": "shirt"}]}', "rules.pin.0.category", "one of top, "),
-        (json.dumps({"pin": [{"product_id": "5"}] * 51}), "rules.pin", "at most 50 entries"),
-        ('{"only_in_stock": "yes"}', "rules.only_in_stock", "true or false"),
+        (json.dumps({"pin": [{"product_id": "5"}] * 51}), "rules.pin", "at most 50 items"),
+        ('{"only_in_stock": "yes"}', "rules.only_in_stock", "a valid boolean"),
     ],
 )
 def test_rules_that_cannot_be_are_named(text, field, expected):
