@@ -234,6 +234,7 @@ def test_rules_are_set_by_the_models_categories(ask, run, filled, photo, tmp_pat
         ("Bikini", None, False, (NEW, True)),  # a type the shipped taxonomy lacks
         ("Bikini", "top", False, (NEW, True)),
         ("sarong", "top", True, ("top", True)),
+        ("Skirts", "top", True, ("top", True)),  # what the feed's own column says comes before the type
         ("sarong", "skirt", True, (None, False)),  # a category the model lacks
         ("sarong", "top", False, ("top", False)),
         (None, None, True, (None, True)),  # of no category, says the feed

@@ -40,15 +40,16 @@ def describer(models: "Models", allow_private: bool = False, stop: Stop = lambda
 
 
 def known_by(taxonomy: Taxonomy, product: Product) -> Product:
-    """Return a product in the category that a taxonomy has for its article type.
+    """Return a product in a category of a taxonomy: that its feed gave, where it has it, else that of its article type.
 
-    Where it has no such type, the product stays in the category its feed gave. Where it lacks that, what the product
-    looks like decides, as it does where the feed gives none.
+    Where it lacks both, what the product looks like decides, as it does where the feed gives none.
     """
+    if product.category_given and product.category in taxonomy.names:
+        return product
     kind = fold(product.article_type or "")
     if kind in taxonomy.type_words:
         return replace(product, category=taxonomy.type_words[kind], category_given=True)
-    if not product.category_given or product.category is None or product.category in taxonomy.names:
+    if not product.category_given or product.category is None:
         return product
     return replace(product, category=None, category_given=False)
 
