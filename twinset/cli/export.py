@@ -18,6 +18,7 @@ from twinset.cli.base import (
     strict_option,
     threads_option,
 )
+from twinset.cli.train import drawn_option
 from twinset.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ def export() -> None:
     metavar="MODEL",
     help="Take the mean of its weights and this model's, which RUN started from; may be given several times.",
 )
-@click.option(
-    "--drawn", type=click.IntRange(0), default=0, show_default=True, help="Drawn pictures it was trained on, too."
-)
-@options(strict_option, threads_option)
+@options(drawn_option, strict_option, threads_option)
 def export_encoder_command(
     run: Path,
     catalog: Path | None,

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 drawn_option = click.option(
-    "--drawn", type=click.IntRange(0), default=0, show_default=True, help="Drawn pictures to train on too."
+    "--drawn", type=click.IntRange(0), default=0, show_default=True, help="Drawn pictures to learn from, too."
 )
 
 

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 from twinset.data.background import item_box, item_mask
 from twinset.data.ccp import read_ccp_mask
+from twinset.data.drawn import draw_look, draw_product
 from twinset.data.feed import Feed
 from twinset.data.labelled import LabelledImage
 from twinset.describe.colours import main_colour
@@ -208,8 +209,6 @@ def drawn_items(count: int, vocabulary: Vocabulary, taxonomy: Taxonomy, seed: in
 
     Their categories, article types and colours are known. Without them what photos teach is taken for sure of drawings.
     """
-    from twinset.data.drawn import draw_look, draw_product
-
     rng = np.random.default_rng(seed)
     types = types_meant(vocabulary, taxonomy)
 
