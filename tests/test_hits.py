@@ -21,7 +21,7 @@ QUERY = unit(*np.linspace(-1, 2, 256))
 def test_a_hit_with_another_score_is_what_replace_gives():
     product = Product("a", ("a.png",), group_id="g")
     full = Hit(0.5, product, (1, 2, 3, 4), "b", "top", (Colour("red", 0.5),), 2, True, "boosted", 0.1, {"a": "b"})
-    full = replace(full, why=Why(True, 0.5, {}, {}), copies=("c",))
+    full = replace(full, why=Why(True, 0.5, {}, {}), copies=("c",), embedding=np.ones(1, np.float32))
     assert all(getattr(full, field.name) != field.default for field in fields(Hit) if field.name != "in_stock")
     assert full.scored(0.7) == replace(full, score=0.7)
     assert full.scored(0.7, Why(False, 0.1, {}, {})) == replace(full, score=0.7, why=Why(False, 0.1, {}, {}))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from twinset.describe.distance import distances
 from twinset.describe.embedded import NOTHING, Embedded
 from twinset.describe.fit import fit_labels, trained_heads
 from twinset.describe.labels import (
@@ -56,8 +57,9 @@ def labels():
 
 
 def hit(product_id, score, article_type="Tshirts", category="top", **fields):
+    embedding = fields.pop("embedding", None)
     product = Product(product_id, ("a.png",), article_type=article_type, tags=fields.pop("tags", {}), **fields)
-    return Hit(score, product, (0, 0, 1, 1), "a.png", category)
+    return Hit(score, product, (0, 0, 1, 1), "a.png", category, embedding=embedding)
 
 
 # --- what embeddings say ----------------------------------------------------------------------------------------------
@@ -428,6 +430,39 @@ class Shelf:
     def search(self, embeddings, k, categories, filter):
         self.searches.append((k, list(categories)))
         return [[one for one in self.hits if category in (None, one.category)][:k] for category in categories]
+
+
+def test_hits_are_compared_by_the_parts_of_their_embeddings(labels):
+    """The same shades in another light are nearer than a little of everything, though both have one cosine."""
+    query = joined((1, 0), (1, 0))
+    other_light, alike = joined((0.6, 0.8), (1, 0)), joined((0.8, 0.6), (0.8, 0.6))
+    assert query @ other_light == pytest.approx(query @ alike)
+    hits = [hit(name, 0.8, embedding=vector) for name, vector in (("alike", alike), ("light", other_light))]
+    knowing = replace(labels, parts=(128, 128), weights=LabelWeights(), calibration=Calibration())
+    (ranked,) = search_alike(query[None], ["top"], Shelf(hits), knowing, 2)
+    assert [one.product_id for one in ranked] == ["light", "alike"]
+    assert [one.score for one in ranked] == pytest.approx([1 - ((0.45 * 0.05) ** 0.5 - 0.05), 0.8], abs=1e-4)
+    assert all(one.embedding is None for one in ranked)
+    (plain,) = search_alike(query[None], ["top"], Shelf(hits), replace(knowing, parts=()), 2)
+    assert [one.score for one in plain] == [0.8, 0.8]
+
+
+def joined(*parts):
+    """Return an embedding of equally long parts that begin with these numbers, of length 1 each."""
+    vector = np.zeros(256, np.float32)
+    for i, numbers in enumerate(parts):
+        vector[128 * i : 128 * i + len(numbers)] = numbers
+    return vector / np.linalg.norm(vector)
+
+
+def test_distances_of_one_part_are_those_of_cosines_and_none_of_the_same_picture():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(5, 256)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    for parts in ((), (256,)):
+        np.testing.assert_allclose(distances(rows[:2], rows[None, 2:], parts), 1 - rows[:2] @ rows[2:].T, atol=1e-6)
+    own = distances(rows, rows[None].repeat(5, 0), (100, 100, 56))
+    assert own.shape == (5, 5) and np.abs(np.diag(own)).max() < 1e-5 and (own[~np.eye(5, dtype=bool)] > 0.5).all()
 
 
 @pytest.mark.parametrize(

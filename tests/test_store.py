@@ -141,6 +141,14 @@ def test_a_hit_says_which_image_and_where_on_it(store):
     assert (hit.product_id, hit.score, hit.image) == ("a", 1.0, "/images/a-1.png")
     assert hit.box == (1, 2, 30, 40) and hit.category == "top" and hit.colours == (Colour("red", 0.75),)
     assert hit.product.title == "Shirt" and hit.product.price == 9.5
+    np.testing.assert_array_equal(hit.embedding, unit(1, 0))
+
+
+def test_a_hit_of_a_variant_group_has_the_embedding_of_its_own_row(store):
+    store.upsert([make_entry(name, unit(*place), group_id="g") for name, place in (("a", (0, 1)), ("b", (1, 0)))])
+    (hit,) = store.search(unit(1, 0)[None], 5, ["top"])[0]
+    assert (hit.product_id, hit.variants) == ("b", 2)
+    np.testing.assert_array_equal(hit.embedding, unit(1, 0))
 
 
 def test_scores_are_cosines_cut_to_0_and_1_and_equal_ones_go_by_id(store):

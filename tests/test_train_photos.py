@@ -137,7 +137,7 @@ def test_there_must_be_something_to_train_on():
 
 def test_photos_stand_in_for_no_catalogue_an_encoder_knows(ccp, tmp_path):
     def run(*words):
-        return CliRunner().invoke(cli, ["export", "encoder", str(WEIGHTS / "default"), *words, "--out", str(tmp_path)])
+        return CliRunner().invoke(cli, ["export", "encoder", "default", *words, "--out", str(tmp_path)])
 
     ran = run("--ccp", str(ccp))
     assert ran.exit_code == 2 and "the product feed the encoder was trained on" in ran.output

@@ -1,6 +1,7 @@
 """Put what a store found in order: the visual distance, what the item's picture says of labels, and the score shown.
 
-The store brings the nearest products by their vectors. Here those whose feed contradicts the item's picture (another
+The store brings the nearest products by their vectors. Here they are compared by the parts of these, see
+describe/distance.py, and those whose feed contradicts the item's picture (another
 article type, colour or gender, and another category where all are searched) are moved back, by weights learned on dev;
 then distances become scores that mean the same in every category: 1 for the same picture, 0.5 where a tenth of good
 first hits of dev's street photos are no closer.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from twinset.describe.distance import distances
 from twinset.describe.words import gender_of
 from twinset.taxonomy import default_taxonomy, fold
 from twinset.types import Colour, FoundItem, Hit, Why
@@ -47,7 +49,7 @@ def search_alike(
     if labels is None:
         return store.search(embeddings, k, categories, filter)
     many = -(-k // CANDIDATES) * CANDIDATES  # whole blocks, so that further pages change nothing of those before
-    found = store.search(embeddings, many, categories, filter)
+    found = _by_parts(embeddings, store.search(embeddings, many, categories, filter), labels)
     readings = [
         labels.read(embedding, scores) for embedding, scores in zip(embeddings, seen or ({},) * len(found), strict=True)
     ]
@@ -55,11 +57,27 @@ def search_alike(
     likely = {i: likeliest(readings[i], weighed) for i, category in enumerate(categories) if category is None}
     asked = [i for i, category in likely.items() if category]
     within = store.search(embeddings[asked], CANDIDATES, [likely[i] for i in asked], filter) if asked else []
-    beside = dict(zip(asked, within, strict=True))
+    beside = dict(zip(asked, _by_parts(embeddings[asked], within, labels), strict=True))
     return [
         rank_hits(hits, reading, weighed, labels.calibration, category, k, beside.get(i, ()))
         for i, (category, hits, reading) in enumerate(zip(categories, found, readings, strict=True))
     ]
+
+
+def _by_parts(embeddings: NDArray[np.float32], found: Sequence[Sequence[Hit]], labels: "Labels") -> list[list[Hit]]:
+    return [by_parts(embedding, hits, labels.parts) for embedding, hits in zip(embeddings, found, strict=True)]
+
+
+def by_parts(embedding: NDArray[np.float32], hits: Sequence[Hit], parts: Sequence[int]) -> list[Hit]:
+    """Return hits, in the same order, scored by how near the parts of their embeddings are to those of a unit vector.
+
+    Hits of a model whose embedding has but one part keep their cosines.
+    """
+    stored = [hit.embedding for hit in hits if hit.embedding is not None]
+    if len(parts) < 2 or not hits or len(stored) < len(hits):
+        return list(hits)
+    near = 1 - distances(embedding, np.stack(stored), parts).astype(np.float64)
+    return [hit.scored(score) for hit, score in zip(hits, near.clip(0, 1).round(SCORE_DECIMALS).tolist(), strict=True)]
 
 
 def likeliest(reading: "Reading", weights: "LabelWeights") -> str | None:
@@ -82,7 +100,7 @@ def rank_hits(
     k: int | None = None,
     beside: Sequence[Hit] = (),
 ) -> list[Hit]:
-    """Return hits with cosines as scores in their new order, with their new scores, the first `k`; ties by product_id.
+    """Return hits with `1 - distance` as scores in their new order, with new scores, the first `k`; ties by product_id.
 
     Blocks of `CANDIDATES` are put in order each by itself; what comes after scores no more than what came before; see
     `scores_under`. `beside`, the nearest of an item's likeliest category, belong to the first.

@@ -97,6 +97,8 @@ class Hit:
     attributes: Mapping[str, str] = field(default_factory=dict)
     why: "Why | None" = None  # None: the model has nothing to say of it
     copies: tuple[str, ...] = ()  # product ids of near-duplicate listings it stands for, where they were merged
+    # (256,) of its item, as a store brings it; None once it is ranked.
+    embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     @property
     def product_id(self) -> str:
@@ -108,9 +110,9 @@ class Hit:
         product = self.product
         return product.shop, product.group_id is not None, product.group_id or product.product_id
 
-    def scored(self, score: float, why: "Why | None" = None) -> "Hit":
-        """Return the hit with another score and why it is one: `replace`, which a search would call a thousand times,
-        takes five times as long.
+    def scored(self, score: float, why: "Why | None" = None, embedding: NDArray[np.float32] | None = None) -> "Hit":
+        """Return the hit with another score, why it is one, and no embedding but this: `replace`, which a search would
+        call a thousand times, takes five times as long.
         """
         return Hit(
             score,
@@ -126,6 +128,7 @@ class Hit:
             self.attributes,
             why or self.why,
             self.copies,
+            embedding,
         )
 
 

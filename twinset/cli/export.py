@@ -34,7 +34,7 @@ def export() -> None:
 
 
 @export.command("encoder")
-@click.argument("run", type=FOLDER)
+@click.argument("source", metavar="RUN")
 @click.option("--catalog", type=FILE, help="The product feed it was trained on.")
 @click.option("--classed", type=FOLDER, help="The photos of one garment each it was trained on, without a catalogue.")
 @click.option("--voc", type=FOLDER, help="Street photos with Pascal VOC boxes: backgrounds, and what scores mean.")
@@ -52,7 +52,7 @@ def export() -> None:
 )
 @options(drawn_option, strict_option, threads_option)
 def export_encoder_command(
-    run: Path,
+    source: str,
     catalog: Path | None,
     classed: Path | None,
     voc: Path | None,
@@ -68,8 +68,8 @@ def export_encoder_command(
     """Write encoder.onnx, encoder.json and labels.json of the training in RUN, and a detector beside them.
 
     What is chosen on dev is chosen anew: weights of the embedding's parts and of labels, thresholds, scores. RUN may be
-    a model's folder too: its network stays, and stores with it, and labels.json is made anew. With --reweigh the parts
-    of the embedding, too, get the weights that do best on dev, and stores have to be indexed anew.
+    a model, by name or folder, too: its network stays, and stores with it, and labels.json is made anew. With --reweigh
+    the parts of the embedding, too, get the weights that do best on dev, and stores have to be indexed anew.
 
     Example: twinset export encoder runs/encoder --catalog products.csv --ccp street-ccp --out runs/model
     """
@@ -86,6 +86,7 @@ def export_encoder_command(
     from twinset.training import CHECKPOINT
 
     folder = model_folder(model)
+    run = Path(source) if Path(source).is_dir() else model_folder(source)
     if out.resolve() == folder.resolve():
         raise UsageError(f"--out: expected another folder than that of --model {model}, found {out}", field="out")
     finished = None

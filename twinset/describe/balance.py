@@ -13,6 +13,7 @@ from torch import Tensor
 
 from twinset.backbone import denormals_as_zero
 from twinset.describe.augment import ViewSettings, make_view
+from twinset.describe.distance import logs_of
 from twinset.describe.embedded import Embedded
 from twinset.describe.labels import Head, Labels
 from twinset.describe.network import DIMS, EncoderNet, join
@@ -65,13 +66,14 @@ def choose_weights(shown: Parts, asked: Parts, moved: Parts, heads: Heads) -> tu
     those that come nearest.
     """
     trials = []
+    apart = _logs(moved, asked, shown)
     for colour, shades, look in (
         itertools.product(COLOUR_WEIGHTS, SHADES_WEIGHTS, LOOK_WEIGHTS) if asked.samples else ()
     ):
         weights = (round(1 - colour - shades - look, 2), colour, shades, look)
         if weights[0] < LEAST_KIND:
             continue
-        figures = _figures(shown, asked, moved, weights, heads(weights))
+        figures = _figures(shown, asked, apart, weights, heads(weights))
         log.info("weights %s: %s", weights, figures)
         trials.append((weights, figures))
     if not trials:
@@ -85,16 +87,21 @@ def _right(figures: Mapping[str, float]) -> float:
     return sum(figures[name] for name in RIGHT)
 
 
-def _figures(shown: Parts, asked: Parts, moved: Parts, weights: Weights, heads: Mapping[str, Head]) -> dict[str, float]:
+def _logs(views: Parts, asked: Parts, shown: Parts) -> NDArray[np.float32]:
+    """Return (P, Q, Q + N) logarithms of how far each part of the views is from that of all products, `asked` first."""
+    products = (torch.cat([own, others]) for own, others in zip(asked.parts, shown.parts, strict=True))
+    return np.stack([logs_of((part @ all_.T).numpy()) for part, all_ in zip(views.parts, products, strict=True)])
+
+
+def _figures(
+    shown: Parts, asked: Parts, apart: NDArray[np.float32], weights: Weights, heads: Mapping[str, Head]
+) -> dict[str, float]:
     gallery, queries = (Embedded(part.samples, part.joined(weights)) for part in (shown, asked))
-    labels = Labels(heads["article_type"], heads["colour"], heads["gender"], heads["words"])
+    labels = Labels(heads["article_type"], heads["colour"], heads["gender"], heads["words"], parts=DIMS)
     _, ranked = label_weights(labels, gallery, queries)
-    views = moved.joined(weights)
-    own = (views * queries.embeddings).sum(1)
-    others = views @ np.concatenate([gallery.embeddings, queries.embeddings]).T
-    others[np.arange(len(views)), len(gallery.samples) + np.arange(len(views))] = -1
+    nearest = np.tensordot(np.array(weights, np.float32), apart, 1).argmin(1)
     figures = {name: ranked.get(f"first_{name}", 0.0) for name in RIGHT}
-    return {**figures, "instance": round(float((own > others.max(1)).mean()), 4)}
+    return {**figures, "instance": round(float((nearest == np.arange(len(nearest))).mean()), 4)}
 
 
 @denormals_as_zero()

@@ -93,6 +93,7 @@ def fit_labels(
         attributes,
         category=heads["category"],
         deep=deep,
+        parts=DIMS,
     )
     colour_weight, figures["first_colour_right"] = _colour_weight(labels, dev, measured)
     chosen, first_hits = label_weights(labels, train, dev, street_dev)

@@ -129,6 +129,7 @@ class Labels:
     # By field (article_type, colour, gender, category), what is asked in the linear classifier's place, of its classes;
     # by PHOTO what is asked of whole photos in the category's.
     deep: Mapping[str, DeepHead] = field(default_factory=dict)
+    parts: tuple[int, ...] = ()  # how many numbers of an embedding each part has, see distance.py; (): it is one
 
     def log_probabilities(self, name: str, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (..., K) what embeddings (..., 256) say of a field, in the order of its linear classifier's names."""
@@ -280,6 +281,7 @@ def load_labels(folder: Path) -> Labels | None:
             calibration=Calibration(**data["calibration"]),
             category=_read_head(data["heads"]["category"]) if "category" in data["heads"] else None,
             deep={name: _read_deep(entry) for name, entry in data.get("deep", {}).items()},
+            parts=tuple(map(int, data.get("parts", ()))),
         )
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{file}: expected an encoder's labels, found: {exc!r}; install Twinset again") from exc
@@ -298,6 +300,7 @@ def save_labels(labels: Labels, folder: Path, **facts: object) -> None:
         "weights": _as_dict(labels.weights),
         "calibration": _as_dict(labels.calibration),
         "colour_weight": labels.colour_weight,
+        "parts": labels.parts,
         **facts,
         "attributes": attributes,
         "heads": heads,

@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from twinset.describe.distance import distances
 from twinset.describe.embedded import NOTHING, Embedded, Floats
 from twinset.describe.labels import Calibration, Labels, LabelWeights
 from twinset.describe.samples import UNKNOWN, Vocabulary
 
 TYPE_COUNTS, COLOUR_COUNTS = (0.0, 0.3, 0.6, 1.0, 2.0, 4.0, 8.0), (0.0, 0.2, 0.5, 1.0, 1.5, 2.5, 4.0, 7.0)
 GENDER_COUNTS, CATEGORY_COUNTS = (0.0, 0.1, 0.3, 0.6, 1.0), (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-CLOSE = 0.1  # in the sum of up to seven shares of right first hits: less is chance
+CLOSE = 0.05  # in the sum of up to seven shares of right first hits: less is chance
 CATEGORY_CLOSE = 0.01  # in the sum of two shares of first hits of the right category
 CANDIDATES = 100  # as likeness.py has it
+ELSEWHERE = np.float32(4)  # the distance of products of another category, where only one is searched
+BATCH = 64  # queries compared with their candidates at once
 GOOD_KEPT = 0.9  # of good first hits, that score 0.5 or more
 ENOUGH_HITS = 15  # a category's own distance is measured on
 
@@ -41,7 +44,7 @@ class Ranked:
 
 
 def rank_nearest(labels: Labels, gallery: Embedded, queries: Embedded, everywhere: bool = False) -> Ranked:
-    """Return each query's `CANDIDATES` nearest products, as `likeness.rank_hits` sees them.
+    """Return each query's `CANDIDATES` nearest products by cosine, as far as `likeness.search_alike` sees them.
 
     They are of the query's category; if `everywhere` of any, and as many of the one its picture is likeliest of.
     """
@@ -55,7 +58,14 @@ def rank_nearest(labels: Labels, gallery: Embedded, queries: Embedded, everywher
         likeliest = labels.log_probabilities("category", queries.embeddings).argmax(1)
         within = cosines - 4.0 * (likeliest[:, None] != gallery.labels("category")[None])
         rows = np.concatenate([rows, np.argpartition(-within, k - 1, axis=1)[:, :k]], axis=1)  # some twice: no harm
-    distances = 1 - np.clip(np.take_along_axis(cosines, rows, 1), -3, 1)
+    apart = np.concatenate(
+        [
+            distances(queries.embeddings[i : i + BATCH], gallery.embeddings[rows[i : i + BATCH]], labels.parts)
+            for i in range(0, len(rows), BATCH)
+        ]
+        or [np.zeros((0, k), np.float32)]
+    )
+    apart[np.take_along_axis(cosines, rows, 1) < -1.5] = ELSEWHERE
     unlikely = tuple(
         _unlikely(labels.log_probabilities(name, queries.embeddings), gallery.labels(field)[rows], most)
         for name, field in (("article_type", "article_type"), ("colour", "base_colour"), ("gender", "gender"))
@@ -64,7 +74,7 @@ def rank_nearest(labels: Labels, gallery: Embedded, queries: Embedded, everywher
     if everywhere and labels.category is not None:
         said, logs = gallery.labels("category")[rows], labels.log_probabilities("category", queries.embeddings)
         categories = np.where(said == UNKNOWN, 0, _unlikely(logs, said, most)).astype(np.float32)
-    return Ranked(distances.astype(np.float32), (unlikely[0], unlikely[1], unlikely[2]), categories, rows)
+    return Ranked(apart, (unlikely[0], unlikely[1], unlikely[2]), categories, rows)
 
 
 def _unlikely(logs: Floats, said: NDArray[np.int64], most: float) -> Floats:

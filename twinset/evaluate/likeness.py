@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinset.data.background import item_mask
+from twinset.describe.distance import distances
 from twinset.describe.labels import Labels
 from twinset.describe.words import read_words
 from twinset.errors import MissingExtra
 from twinset.hits import Wanted
-from twinset.likeness import CANDIDATES, SCORE_DECIMALS, likeliest, rank_hits
+from twinset.likeness import CANDIDATES, SCORE_DECIMALS, by_parts, likeliest, rank_hits
 from twinset.models import Models
 from twinset.store import Entry, open_store
 from twinset.types import Hit, Image, Item, Product
@@ -86,7 +87,9 @@ def ranked_rows(
         others = _nearest_of(likely, categories[gallery], similarity)
         hits = {i: _hit(described, int(gallery[i]), float(similarity[i])) for i in [*inside, *others]}
         numbers = {_key(hit): int(gallery[i]) for i, hit in hits.items()}
-        near, beside = ([hits[i] for i in those] for those in (inside, others))
+        near, beside = (
+            by_parts(described.matrix[query], [hits[i] for i in those], labels.parts) for those in (inside, others)
+        )
         order = rank_hits(near, reading, labels.weights, labels.calibration, category, beside=beside)
         rest = [int(gallery[i]) for i in nearest if similarity[i] <= -2]
         rows.append(([numbers[_key(hit)] for hit in order] + rest)[:k])
@@ -148,6 +151,8 @@ def street_like_recall(
 ) -> tuple[float, float]:
     """Return how often a street-like view finds its own product first, and among the first ten, of all products.
 
+    They are compared as searches compare them, by parts, but labels have no say.
+
     Synthetic: views are made of the products' own pictures by `augment.STREET_VIEW`, with the seed `VIEW_SEED`, where
     `scenes` are put behind items whose background is plain. `images` are those of the queries, by row.
     """
@@ -163,8 +168,10 @@ def street_like_recall(
         sample = ItemSample(*cut_sample(image, described.items[row].box, item_mask(image)))
         view = make_view(sample, models.encoder.config.size, STREET_VIEW, scenes, rng)
         (seen,) = models.encoder.describe([view.pixels])
-        scores = described.matrix @ seen.embedding
-        ranks.append(int((scores > scores[row] + 1e-6).sum()))
+        nearest = np.argsort(-(described.matrix @ seen.embedding), kind="stable")[:CANDIDATES]
+        apart = distances(seen.embedding, described.matrix[nearest], models.labels.parts if models.labels else ())
+        own = apart[nearest == row]
+        ranks.append(int((apart < own[0] - 1e-6).sum()) if len(own) else CANDIDATES)
     found = np.array(ranks)
     return (float((found < 1).mean()), float((found < 10).mean())) if len(found) else (0.0, 0.0)
 
@@ -172,7 +179,7 @@ def street_like_recall(
 def _hit(described: Described, row: int, cosine: float) -> Hit:
     item, product = described.items[row], described.products[row]
     score = min(max(round(cosine, SCORE_DECIMALS), 0.0), 1.0)
-    return Hit(score, product, item.box, product.images[0], item.category)
+    return Hit(score, product, item.box, product.images[0], item.category, embedding=described.matrix[row])
 
 
 def _key(hit: Hit) -> tuple[str, str]:

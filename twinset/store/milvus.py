@@ -34,6 +34,7 @@ from twinset.store.milvus_rows import (
     milvus_rows,
     product_hash,
     row_of,
+    vector_of,
 )
 from twinset.store.milvus_server import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Server
 from twinset.store.milvus_texts import TEXT_FIELDS, MilvusTexts
@@ -304,11 +305,12 @@ class MilvusStore:
         return [[dict(hit["entity"]) | {"score": _score(hit["distance"])} for hit in hits] for hits in found]
 
     def _rows(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return the rows named that are there, by their name."""
+        """Return the rows named that are there, each with its vector, by their name."""
         found: dict[str, dict[str, Any]] = {}
         for chunk in _chunks(list(dict.fromkeys(keys)), CALL_KEYS):
             condition = f"{one_of('key', chunk)} and {LIVE}"
-            found |= {row["key"]: row_of(row) for row in self._query(condition, ["key", "row"], self._level())}
+            for row in self._query(condition, ["key", "row", "embedding"], self._level()):
+                found[row["key"]] = row_of(row) | {"embedding": vector_of(row)}
         return found
 
     def _variants(self, rows: Sequence[dict[str, Any]], condition: str) -> dict[str, Variants]:

@@ -208,7 +208,7 @@ def entries_of(stored: Sequence[Mapping[str, Any]]) -> list[Entry]:
     entries = []
     for rows in groups.values():
         full = [row_of(row) | {"row_hash": row["row_hash"], "image_hash": row["image_hash"]} for row in rows]
-        entries.append(entry_of(full, [_vector(row["embedding"]) for row in rows]))
+        entries.append(entry_of(full, [vector_of(row) for row in rows]))
     return entries
 
 
@@ -257,5 +257,6 @@ def _hash(*parts: str) -> str:
     return hashlib.sha256(text).hexdigest()[:HASH_DIGITS]
 
 
-def _vector(numbers: Sequence[float]) -> NDArray[np.float32]:
-    return np.array(numbers, np.float32)
+def vector_of(stored: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return a row's vector."""
+    return np.array(stored["embedding"], np.float32)

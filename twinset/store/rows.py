@@ -104,12 +104,17 @@ class Variants(NamedTuple):
 
 
 def hit_of(row: Mapping[str, Any], score: float, variants: Variants | None = None) -> Hit:
-    """Return the hit a row is for a query, for itself unless it stands for several `variants`."""
+    """Return the hit a row is for a query, for itself unless it stands for several `variants`.
+
+    It has the row's vector where that came with the row.
+    """
     image, product = row["images"][row["image_no"]], product_of(row)
     products, in_stock = variants or (1, product.in_stock)
     attributes = json.loads(row["attributes"])
     return Hit(
-        score, product, _box(row), image, row["item_category"], _colours(row), products, in_stock, attributes=attributes
+        *(score, product, _box(row), image, row["item_category"], _colours(row), products, in_stock),
+        attributes=attributes,
+        embedding=row.get("embedding"),
     )
 
 

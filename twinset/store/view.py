@@ -258,7 +258,10 @@ class View:
             if len(best) < k or key in best:
                 best.setdefault(key, (-negative, i, row, hit))
         counts = self._variants([entry[:3] for key, entry in best.items() if key[1]], category, kept)
-        return [_scored(hit, score, counts.get((i, row))) for score, i, row, hit in best.values()]
+        return [
+            _scored(hit, score, self.parts[i].part.vectors.exact[row], counts.get((i, row)))
+            for score, i, row, hit in best.values()
+        ]
 
     def _variants(
         self, best: Sequence[tuple[float, int, int]], category: str | None, kept: Sequence[NDArray[np.bool_] | None]
@@ -276,7 +279,7 @@ class View:
         return {place: totals[values["shop"], values["group_id"]] for place, values in named.items()}
 
 
-def _scored(hit: Hit, score: float, variants: Variants | None) -> Hit:
+def _scored(hit: Hit, score: float, embedding: NDArray[np.float32], variants: Variants | None) -> Hit:
     if variants is None:
-        return hit.scored(score)
-    return replace(hit, score=score, variants=variants.products, in_stock=variants.in_stock)
+        return hit.scored(score, embedding=embedding)
+    return replace(hit, score=score, embedding=embedding, variants=variants.products, in_stock=variants.in_stock)
