@@ -147,16 +147,19 @@ def test_variants_are_one_hit_and_facets_count_what_is_looked_among(tmp_path):
     assert paged == list(words_page("linen shirt", models, store, Wanted(399)).hits)
 
 
+LINEN = (("linen",),)
+
+
 def test_pages_of_a_photos_hits_with_words_follow_each_other():
     titles = ("linen shirt", "shirt", "shirt")
     hits = [
         Hit(1 - i / 400, Product(f"p{i:03}", ("a.png",), title=titles[i % 3]), (0, 0, 1, 1), "a.png", "top")
         for i in range(300)
     ]
-    whole = reordered(hits, read_words("linen"))
+    whole = reordered(hits, read_words("linen"), LINEN)
     assert [hit.score for hit in whole] == sorted((hit.score for hit in whole), reverse=True)
     for many in (100, 200):
-        assert reordered(hits[:many], read_words("linen")) == whole[:many]
+        assert reordered(hits[:many], read_words("linen"), LINEN) == whole[:many]
 
 
 def test_a_photos_further_hits_with_words_come_by_their_likeness_too():
@@ -165,11 +168,19 @@ def test_a_photos_further_hits_with_words_come_by_their_likeness_too():
         Hit(0.9 - i / 1000, Product(f"p{999 - i}", ("a.png",), title=titles[i % 2]), (0, 0, 1, 1), "a.png", "top")
         for i in range(300)
     ]
-    ordered = reordered(hits, read_words("linen"))
+    ordered = reordered(hits, read_words("linen"), LINEN)
     for title in titles:
         assert [hit.product_id for hit in ordered if hit.product.title == title] == [
             hit.product_id for hit in hits if hit.product.title == title
         ]
+
+
+def test_words_that_no_product_says_change_nothing_beside_a_photo(shop):
+    photo = draw_product("top", 0)
+    plain, worded = (shop.search(photo, words=words) for words in ("", "something much cheaper"))
+    assert [(hit.product_id, hit.score) for hit in worded[0].hits] == [
+        (hit.product_id, hit.score) for hit in plain[0].hits
+    ]
 
 
 def test_a_photo_with_words_keeps_what_they_leave(shop):

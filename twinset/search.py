@@ -18,7 +18,7 @@ from twinset.likeness import CANDIDATES, explain_hit, search_alike
 from twinset.naming import FAINT_SCORE, name_item, one_for_each_garment, seen_at
 from twinset.stages import stage
 from twinset.types import Box, Detections, FoundItem, Hit, Image
-from twinset.word_search import refined, refined_filter, reordered
+from twinset.word_search import refined, refined_filter, reordered, said_groups
 
 if TYPE_CHECKING:
     from twinset.describe.encoder import Described
@@ -99,6 +99,7 @@ def search_image(
     embeddings = np.stack([refined(one.embedding, asked, models.labels) for one in found])
     categories = [asked.category or one.item.category for one in found]
     seen_in_place = [one.seen for one in found]
+    groups = said_groups(asked, store) if words else []
 
     def search(filter: "Filter", k: int) -> list[list[Hit]]:
         many = -(-k // CANDIDATES) * CANDIDATES if words else k  # whole blocks, as `reordered` has them
@@ -107,7 +108,7 @@ def search_image(
             hits = search_alike(embeddings, categories, store, models.labels, many, kept, weights, seen_in_place)
             if not words:
                 return hits
-            left = [reordered(mine, asked) for mine in hits]
+            left = [reordered(mine, asked, groups) for mine in hits]
             few = (len(mine) < k and len(every) == many for mine, every in zip(left, hits, strict=True))
             if many >= MOST_HITS or not any(few):
                 return [mine[:k] for mine in left]

@@ -14,7 +14,7 @@ from twinset.likeness import CANDIDATES, SCORE_DECIMALS, scores_under
 from twinset.stages import stage
 from twinset.store import Filter
 from twinset.store.filters import Condition, Node, Not
-from twinset.store.texts import word_stems
+from twinset.store.texts import Words, word_stems
 from twinset.types import Hit
 
 if TYPE_CHECKING:
@@ -140,13 +140,24 @@ def refined_filter(filter: Filter, asked: Asked, colours: bool = True) -> Filter
     return Filter(tuple(conditions))
 
 
-def reordered(hits: Sequence[Hit], asked: Asked) -> list[Hit]:
-    """Return a photo's hits by their score and how many of the words they say, without those that say what is unwanted.
+def said_groups(asked: Asked, store: "Store") -> list[tuple[str, ...]]:
+    """Return the words for each thing that is asked, colours aside, of those that any of a store's products says.
 
-    Colours are not among the words: they were seen to. Blocks of `CANDIDATES` are put in order each by itself, as
+    What none says, such as "cheaper", would lower all scores alike, and nothing would be close enough any more.
+    """
+    return [group for group in _groups(asked) if store.search_words(Words((group,)), 1)]
+
+
+def _groups(asked: Asked) -> list[tuple[str, ...]]:
+    return [concept.said for concept in asked.wanted if concept.field != "colour"] + [(stem,) for stem in asked.rest]
+
+
+def reordered(hits: Sequence[Hit], asked: Asked, groups: Sequence[Sequence[str]]) -> list[Hit]:
+    """Return a photo's hits by their score and how many of the `groups` of words they say; see `said_groups`.
+
+    Those that say what is unwanted are left out. Blocks of `CANDIDATES` are put in order each by itself, as
     `likeness.rank_hits` does it, so that pages follow each other.
     """
-    groups = [concept.said for concept in asked.wanted if concept.field != "colour"] + [(stem,) for stem in asked.rest]
     ordered: list[Hit] = []
     most = 1.0
     for start in range(0, len(hits), CANDIDATES):
