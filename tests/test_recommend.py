@@ -93,6 +93,22 @@ def test_a_variant_comes_before_a_title_before_a_look_alike(filled):
     ]
 
 
+def test_a_variant_is_found_however_many_are_more_alike(filled):
+    partly = (Colour("blue", 0.6), Colour("green", 0.4))
+    store = filled(
+        listing("a", 0, "red", group_id='its, "g"'),
+        replace_colours(listing("blue and green", 40, group_id='its, "g"'), partly),
+        listing("variant", 60, "green", group_id='its, "g"'),
+        *(listing(f"d{i:02}", 1 + i, "green") for i in range(30)),
+    )
+    found = {one.colour: (one.hit.product_id, one.same_product) for one in other_colours("a", store)}
+    assert found == {"blue": ("blue and green", True), "green": ("variant", True)}
+
+
+def replace_colours(entry, colours):
+    return replace(entry, items=tuple(replace(item, colours=colours) for item in entry.items))
+
+
 def test_a_title_that_differs_by_its_colour_alone_is_the_same_product(filled):
     store = filled(
         listing("a", 0, "red", title="Puma Men Ferrari Red Tee"),

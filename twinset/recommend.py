@@ -16,6 +16,7 @@ from twinset.copies import COPY_SCORE, fold_copies, lead_vectors
 from twinset.errors import UsageError
 from twinset.hits import Wanted, similar_page
 from twinset.store import Key
+from twinset.store.where import condition_text, quoted
 from twinset.taxonomy import Taxonomy, default_taxonomy, fold
 from twinset.types import Hit, Product
 
@@ -99,10 +100,11 @@ def other_colours(
     for colour in taxonomy.colours:
         if colour in own:
             continue
-        hits = [
+        own_group = _variant(entry, store, colour, where, taxonomy)
+        hits = own_group or [
             hit
             for hit in _nearest(entry, store, SPARE * SPARE, [*where, f"colour={colour}"], taxonomy)
-            if hit.colours and hit.colours[0].name == colour and _same_kind(hit.product, entry.product)
+            if _fits(hit, colour, entry.product)
         ]
         same = [hit for hit in hits if _same_thing(hit.product, entry.product, taxonomy)]
         if hits:
@@ -176,6 +178,26 @@ def _nearest(entry: "Entry", store: "Store", k: int, where: Sequence[str], taxon
     """Return the products of its shop nearest to one, by the shop's rules."""
     wanted = Wanted(k, where=where, shop=entry.key.shop, taxonomy=taxonomy)
     return list(similar_page(store, entry.key, wanted).hits)
+
+
+def _variant(entry: "Entry", store: "Store", colour: str, where: Sequence[str], taxonomy: Taxonomy) -> list[Hit]:
+    """Return the nearest variant of a product that is mainly of a colour, as a list; none where its group has none.
+
+    Of a group the nearest is the hit: one that only has some of the colour is left out, and the next is asked for.
+    """
+    group = condition_text("group_id", entry.product.group_id) if entry.product.group_id is not None else None
+    left_out: list[str] = []
+    while group and len(left_out) < SPARE * SPARE:
+        hits = _nearest(entry, store, 1, [*where, f"colour={colour}", group, *left_out], taxonomy)
+        if not hits or _fits(hits[0], colour, entry.product):
+            return hits
+        left_out.append(f"product_id!={quoted(hits[0].product_id)}")
+    return []
+
+
+def _fits(hit: Hit, colour: str, product: Product) -> bool:
+    """Return whether a hit is mainly of a colour, and of no other type than a product."""
+    return bool(hit.colours) and hit.colours[0].name == colour and _same_kind(hit.product, product)
 
 
 def _same_kind(one: Product, other: Product) -> bool:
