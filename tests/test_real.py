@@ -39,7 +39,7 @@ CLOSE_UPS_RIGHT, SMALL_RIGHT = 0.905, 0.865  # 0.922, 0.881
 DRAWN_FIRST = 0.78  # 0.821
 SAME_ITEM_AT_1 = 0.655  # 0.664
 CLEAN_CCP_MAP_50_MANY = 0.54  # 0.554
-BEST_CCP_MAP_50_MANY = 0.79  # 0.802
+BEST_CCP_MAP_50_MANY = 0.79  # 0.801
 
 EVERY = 4  # catalogue products, for packshots and retrieval
 INDEXED = 300
