@@ -209,6 +209,16 @@ def test_lists_come_page_by_page(client):
         assert is_problem(client.get("/v1/products", params={"cursor": bad}), 422, "cursor")
 
 
+@pytest.mark.parametrize("sign", ["a", "수", "𝒳"])
+def test_lists_go_on_after_the_longest_ids(client, sign):
+    ids = [sign * 255 + no for no in "12"]
+    for product_id in ids:
+        assert client.put(f"/v1/products/{quote(product_id)}", json=row(product_id)).status_code == 200
+    first = client.get("/v1/products", params={"limit": 1}).json()
+    rest = client.get("/v1/products", params={"limit": 1, "cursor": first["next_cursor"]}).json()
+    assert [page["products"][0]["product_id"] for page in (first, rest)] == ids
+
+
 def test_an_answer_that_has_not_changed_is_304(client):
     client.put("/v1/products/a1", json=row("a1"))
     paths = ("/v1/products/a1", "/v1/products/a1/image", "/v1/products", "/v1/shops", "/v1/models")
