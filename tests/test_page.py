@@ -217,6 +217,22 @@ def test_page_is_used_by_keyboard_alone(page: Any) -> None:
     assert "product" in page.inner_text("#status")
 
 
+def test_skipping_to_the_results_leaves_them_and_is_no_step(page: Any, street: Path) -> None:
+    search(page, street)
+    shown = cards(page)
+
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    expect(page.locator("#result-title")).to_be_focused()
+    page.evaluate("location.hash = 'hits'")
+    page.wait_for_function("location.hash === '#hits'")
+    assert page.locator("#found").is_visible() and cards(page) == shown
+
+    page.go_back()
+    page.go_back()
+    expect(page.locator("#start")).to_be_visible()
+
+
 PASTE = """async (event) => {
   const file = new File([await (await fetch("/v1/samples/0")).blob()], "photo.png", { type: "image/png" });
   const carried = new DataTransfer();

@@ -333,7 +333,11 @@ $("another").addEventListener("click", () => {
 });
 $("area").addEventListener("click", () => stage.select());
 $("back").addEventListener("click", () => history.back());
-addEventListener("popstate", ({ state }) => goTo(state));
+addEventListener("popstate", ({ state }) => state !== null && goTo(state)); // null: a fragment, not of the trail
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // its fragment would be a step of its own
+  $("result-title").focus();
+});
 $("more").addEventListener("click", more);
 $("words").addEventListener("submit", (event) => {
   event.preventDefault();
