@@ -193,7 +193,6 @@ function show(item, searchId, itemNo) {
   $("refine").hidden = false;
   $("more").hidden = !item.next_cursor;
   heading(product ? product.title || product.product_id : item.category ? word("like", { name: nameOf(item).toLocaleLowerCase(language) }) : word("likeArea"));
-  $("back").hidden = !product;
   $(product ? "alike-row" : "title-row").append($("status"));
   $("words").hidden = !shop.words || Boolean(product);
   counted(item);
@@ -233,6 +232,7 @@ function showChosen() {
 
 /** Show the last of the products by itself, with what is like it below. */
 function showProduct() {
+  $("back").hidden = false;
   heading(products.at(-1).title || products.at(-1).product_id);
   besides.show(products.at(-1));
   filters.forget();
@@ -243,6 +243,7 @@ function showProduct() {
 
 function leaveProducts() {
   products = [];
+  $("back").hidden = true;
   besides.hide();
 }
 
