@@ -301,6 +301,25 @@ def test_what_the_shop_does_not_carry_is_said(page: Any, address: str, street: P
     expect(page.locator("#note")).to_contain_text(WORDS["en"]["farNarrowed"])
 
 
+def test_words_that_are_only_typed_narrow_nothing(page: Any, address: str, tmp_path: Path) -> None:
+    facts = page.request.get(f"{address}/v1/shop").json()
+    page.route("**/v1/shop", lambda route: route.fulfill(json={**facts, "miss_score": 1.01, "words": True}))
+    begin(page, address)
+    page.set_input_files("#file", save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png"))
+    expect(page.locator("#note")).to_contain_text(WORDS["en"]["nothing"])
+    page.click("#area")
+    page.keyboard.press("Enter")
+    done(page)
+
+    page.fill("#words-text", "striped")
+    page.click("[data-language=ko]")
+    expect(page.locator("#note")).to_contain_text(WORDS["ko"]["farHelp"])
+    with page.expect_request("**/v1/search") as asked:
+        page.click("#more")
+    assert "cursor" in asked.value.post_data and "striped" not in asked.value.post_data
+    done(page)
+
+
 @pytest.mark.parametrize("close", [True, False])
 def test_whether_anything_is_close_is_for_the_service_to_say(
     page: Any, address: str, street: Path, close: bool
