@@ -301,6 +301,19 @@ def test_what_the_shop_does_not_carry_is_said(page: Any, address: str, street: P
     expect(page.locator("#note")).to_contain_text(WORDS["en"]["farNarrowed"])
 
 
+def test_photos_that_are_shown_no_more_are_let_go(page: Any, street: Path) -> None:
+    page.evaluate("""() => {
+      const { createObjectURL, revokeObjectURL } = URL;
+      window.held = new Set();
+      URL.createObjectURL = (blob) => { const url = createObjectURL(blob); held.add(url); return url; };
+      URL.revokeObjectURL = (url) => { held.delete(url); revokeObjectURL(url); };
+    }""")
+    for _ in range(3):
+        search(page, street)
+
+    assert page.evaluate("[...held]") == [page.locator("#photo").get_attribute("src")]
+
+
 def test_words_that_are_only_typed_narrow_nothing(page: Any, address: str, tmp_path: Path) -> None:
     facts = page.request.get(f"{address}/v1/shop").json()
     page.route("**/v1/shop", lambda route: route.fulfill(json={**facts, "miss_score": 1.01, "words": True}))
