@@ -134,7 +134,15 @@ def test_a_busy_service_is_asked_again_after_as_long_as_it_says():
     http.close()
 
 
-@pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), httpx.ReadTimeout("")])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ReadTimeout(""),
+        httpx.TooManyRedirects("in a circle"),
+        httpx.DecodingError("no gzip"),
+    ],
+)
 def test_a_service_that_does_not_answer_is_told_as_that(failure):
     def answer(request: httpx.Request) -> httpx.Response:
         raise failure
@@ -142,6 +150,13 @@ def test_a_service_that_does_not_answer_is_told_as_that(failure):
     http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://shop.example")
     with Client(http=http) as client, pytest.raises(Unreachable, match=r"http://shop\.example.*check the address"):
         assert not client.ready()
+        client.shops()
+
+
+@pytest.mark.parametrize("body", [b"<!doctype html>", b"", b"\xff"])
+def test_an_answer_that_is_no_json_is_told_as_another_service(body):
+    http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=body)), base_url="http://x")
+    with Client(http=http) as client, pytest.raises(Unreachable, match=r"http://x.*expected JSON, found '.*check"):
         client.shops()
 
 

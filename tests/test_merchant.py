@@ -122,6 +122,22 @@ def test_merchant_story(chromium: Any, service: Service, language: str, options:
     context.close()
 
 
+def test_share_not_carried_is_of_searches_that_leave_nothing_out_themselves(chromium: Any, service: Service) -> None:
+    with chromium.new_context(locale="en-GB") as context:  # without the console's check: the browser logs the first 401
+        page = context.new_page()
+        sign_in(page, service)
+        share = page.locator("#figures dd").nth(1)
+        before = share.inner_text()
+        headers, photo = {"Authorization": f"Bearer {service.search_key}"}, service.photo.read_bytes()
+        narrowed = {"files": {"photo": photo}, "data": {"where": "price<0"}}
+        assert httpx.post(f"{service.address}/v1/search", headers=headers, **narrowed).status_code == 200
+
+        page.reload()
+        expect(page.locator("#figures dd").nth(0)).to_have_text("9")
+        expect(share).to_have_text(before)
+        assert before == "100%"
+
+
 def test_merchant_page_is_for_admins(chromium: Any, service: Service) -> None:
     context = chromium.new_context(locale="en-GB")
     page = context.new_page()

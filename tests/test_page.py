@@ -217,6 +217,22 @@ def test_page_is_used_by_keyboard_alone(page: Any) -> None:
     assert "product" in page.inner_text("#status")
 
 
+def test_skipping_to_the_results_leaves_them_and_is_no_step(page: Any, street: Path) -> None:
+    search(page, street)
+    shown = cards(page)
+
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    expect(page.locator("#result-title")).to_be_focused()
+    page.evaluate("location.hash = 'hits'")
+    page.wait_for_function("location.hash === '#hits'")
+    assert page.locator("#found").is_visible() and cards(page) == shown
+
+    page.go_back()
+    page.go_back()
+    expect(page.locator("#start")).to_be_visible()
+
+
 PASTE = """async (event) => {
   const file = new File([await (await fetch("/v1/samples/0")).blob()], "photo.png", { type: "image/png" });
   const carried = new DataTransfer();
@@ -283,6 +299,38 @@ def test_what_the_shop_does_not_carry_is_said(page: Any, address: str, street: P
     page.locator("#stock").check()
     done(page)
     expect(page.locator("#note")).to_contain_text(WORDS["en"]["farNarrowed"])
+
+
+def test_photos_that_are_shown_no_more_are_let_go(page: Any, street: Path) -> None:
+    page.evaluate("""() => {
+      const { createObjectURL, revokeObjectURL } = URL;
+      window.held = new Set();
+      URL.createObjectURL = (blob) => { const url = createObjectURL(blob); held.add(url); return url; };
+      URL.revokeObjectURL = (url) => { held.delete(url); revokeObjectURL(url); };
+    }""")
+    for _ in range(3):
+        search(page, street)
+
+    assert page.evaluate("[...held]") == [page.locator("#photo").get_attribute("src")]
+
+
+def test_words_that_are_only_typed_narrow_nothing(page: Any, address: str, tmp_path: Path) -> None:
+    facts = page.request.get(f"{address}/v1/shop").json()
+    page.route("**/v1/shop", lambda route: route.fulfill(json={**facts, "miss_score": 1.01, "words": True}))
+    begin(page, address)
+    page.set_input_files("#file", save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png"))
+    expect(page.locator("#note")).to_contain_text(WORDS["en"]["nothing"])
+    page.click("#area")
+    page.keyboard.press("Enter")
+    done(page)
+
+    page.fill("#words-text", "striped")
+    page.click("[data-language=ko]")
+    expect(page.locator("#note")).to_contain_text(WORDS["ko"]["farHelp"])
+    with page.expect_request("**/v1/search") as asked:
+        page.click("#more")
+    assert "cursor" in asked.value.post_data and "striped" not in asked.value.post_data
+    done(page)
 
 
 @pytest.mark.parametrize("close", [True, False])

@@ -33,6 +33,15 @@ def refuse(status: int) -> Any:
     return lambda route: route.fulfill(status=status, json={"detail": "busy"})
 
 
+def search_area(page: Any, photo: Path) -> None:
+    """Search an area of a photo in which nothing is found: all categories have more than is shown at once."""
+    page.set_input_files("#file", photo)
+    expect(page.locator("#note")).to_contain_text(WORDS["nothing"])
+    page.click("#area")
+    page.keyboard.press("Enter")
+    done(page)
+
+
 def test_no_area_is_drawn_where_the_search_failed(bad_page: Any, address: str, street: Path) -> None:
     begin(bad_page, address)
     bad_page.route("**/v1/search", refuse(503), times=1)
@@ -51,11 +60,7 @@ def test_no_area_is_drawn_where_the_search_failed(bad_page: Any, address: str, s
 @pytest.mark.parametrize("status", [429, 503])
 def test_products_stay_where_more_of_them_are_refused(bad_page: Any, address: str, tmp_path: Path, status: int) -> None:
     begin(bad_page, address)
-    bad_page.set_input_files("#file", save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png"))
-    expect(bad_page.locator("#note")).to_contain_text(WORDS["nothing"])
-    bad_page.click("#area")
-    bad_page.keyboard.press("Enter")
-    done(bad_page)
+    search_area(bad_page, save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png"))
     shown = cards(bad_page)
     bad_page.route("**/v1/search", refuse(status), times=1)
 
@@ -63,6 +68,7 @@ def test_products_stay_where_more_of_them_are_refused(bad_page: Any, address: st
     expect(bad_page.locator("#error")).to_be_in_viewport()
     assert cards(bad_page) == shown
     expect(bad_page.locator("#status")).to_have_text(f"The {len(shown)} closest")
+    expect(bad_page.locator("#more")).to_be_visible()
 
     with bad_page.expect_response("**/v1/search") as answer:
         bad_page.click("#again")
@@ -72,6 +78,39 @@ def test_products_stay_where_more_of_them_are_refused(bad_page: Any, address: st
     positions = bad_page.locator("#hits .card").evaluate_all("(all) => all.map((card) => card.dataset.position)")
     assert positions == [str(i) for i in range(len(shown) + len(item["hits"]))]
     expect(bad_page.locator("#error")).to_be_hidden()
+
+
+def test_more_is_offered_of_what_is_shown_alone(bad_page: Any, address: str, street: Path, tmp_path: Path) -> None:
+    grey = save_image(np.full((120, 160, 3), 128, np.uint8), tmp_path / "grey.png")
+    begin(bad_page, address)
+    search_area(bad_page, grey)
+    more = bad_page.locator("#more")
+    expect(more).to_be_visible()
+    held: list[Any] = []
+    bad_page.route("**/v1/search", lambda route: held.append(route), times=1)
+    with bad_page.expect_request("**/v1/search"):
+        bad_page.locator("#stock").check()
+    expect(more).to_be_hidden()
+    refuse(503)(held[0])
+    expect(bad_page.locator("#error")).to_be_visible()
+    expect(more).to_be_hidden()
+
+    search_area(bad_page, grey)
+    bad_page.locator("#hits .card").first.hover()
+    bad_page.locator("#hits .card .round").first.click()
+    expect(bad_page.locator("#back")).to_be_visible()
+    bad_page.route("**/v1/search", lambda route: held.append(route), times=1)
+    with bad_page.expect_request("**/v1/search"):
+        bad_page.set_input_files("#file", street)
+    expect(bad_page.locator("#back")).to_be_hidden()
+    held[1].continue_()
+    done(bad_page)
+
+    search_area(bad_page, grey)
+    expect(more).to_be_visible()
+    bad_page.set_input_files("#file", grey)
+    expect(bad_page.locator("#note")).to_contain_text(WORDS["nothing"])
+    expect(more).to_be_hidden()
 
 
 def test_what_was_refused_is_not_asked_again_for_another_item(bad_page: Any, address: str, street: Path) -> None:

@@ -1,7 +1,9 @@
 """Products over HTTP: stored, listed, removed, in bulk; what strangers may not make the service do on the way."""
 
 import base64
+import fcntl
 import json
+import os
 import threading
 import time
 from datetime import datetime
@@ -12,6 +14,7 @@ from conftest import http_client, wait_until_ready
 from fakes import FakeModels, draw_product
 from test_contract_http import is_problem, png
 
+from twinset.server import routes_products
 from twinset.server.app import ServerSettings, create_app
 from twinset.server.jobs import Jobs
 from twinset.shop import Shop
@@ -206,6 +209,16 @@ def test_lists_come_page_by_page(client):
         assert is_problem(client.get("/v1/products", params={"cursor": bad}), 422, "cursor")
 
 
+@pytest.mark.parametrize("sign", ["a", "수", "𝒳"])
+def test_lists_go_on_after_the_longest_ids(client, sign):
+    ids = [sign * 255 + no for no in "12"]
+    for product_id in ids:
+        assert client.put(f"/v1/products/{quote(product_id)}", json=row(product_id)).status_code == 200
+    first = client.get("/v1/products", params={"limit": 1}).json()
+    rest = client.get("/v1/products", params={"limit": 1, "cursor": first["next_cursor"]}).json()
+    assert [page["products"][0]["product_id"] for page in (first, rest)] == ids
+
+
 def test_an_answer_that_has_not_changed_is_304(client):
     client.put("/v1/products/a1", json=row("a1"))
     paths = ("/v1/products/a1", "/v1/products/a1/image", "/v1/products", "/v1/shops", "/v1/models")
@@ -291,6 +304,27 @@ def test_writers_take_turns(client):
     for thread in threads:
         thread.join()
     assert failures == [] and len(client.get("/v1/products").json()["products"]) == 6
+
+
+def test_searches_are_answered_while_writers_wait_for_their_turn(client, store_folder, monkeypatch):
+    client.put("/v1/products/a1", json=row("a1"))
+    come, check_row = threading.Semaphore(0), routes_products.check_row
+    monkeypatch.setattr(routes_products, "check_row", lambda *args: (come.release(), check_row(*args))[1])
+    several = min(32, (os.cpu_count() or 1) + 4) + 1  # more than asyncio.to_thread has threads
+    puts = [
+        threading.Thread(target=client.put, args=(f"/v1/products/w{no}",), kwargs={"json": row(f"w{no}")})
+        for no in range(several)
+    ]
+    with open(store_folder / "service" / "write.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as a job does while it fetches pictures
+        for put in puts:
+            put.start()
+        assert all(come.acquire(timeout=30) for _ in puts)
+        found = client.post("/v1/search", files={"photo": png(draw_product("top"))}, timeout=10)
+    for put in puts:
+        put.join()
+    assert [hit["product_id"] for hit in found.json()["items"][0]["hits"]] == ["a1"]
+    assert len(client.get("/v1/products").json()["products"]) == several + 1
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------

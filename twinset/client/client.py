@@ -29,7 +29,7 @@ class Problem(TwinsetError):
 
 
 class Unreachable(TwinsetError):
-    """No service answered, or none in time."""
+    """No service answered, or none in time, or something else than the service."""
 
 
 class Client:
@@ -344,7 +344,11 @@ class Client:
                 return
 
     def _ask(self, method: str, path: str, **more: Any) -> Json:
-        answer: Json = self._request(method, path, **more).json()
+        response = self._request(method, path, **more)
+        try:
+            answer: Json = response.json()
+        except ValueError as exc:
+            raise self._unreachable(f"expected JSON, found {response.text[:80]!r}") from exc
         return answer
 
     def _request(self, method: str, path: str, **more: Any) -> "httpx.Response":
@@ -365,11 +369,11 @@ class Client:
 
         try:
             return self._http.request(method, path, headers=self._headers, **more)
-        except httpx.TransportError as exc:
-            found = str(exc) or type(exc).__name__
-            raise Unreachable(
-                f"{self._http.base_url}: expected the service, found: {found}; check the address, and that it runs"
-            ) from exc
+        except httpx.RequestError as exc:
+            raise self._unreachable(f"expected the service, found: {str(exc) or type(exc).__name__}") from exc
+
+    def _unreachable(self, found: str) -> Unreachable:
+        return Unreachable(f"{self._http.base_url}: {found}; check the address, and that it runs")
 
 
 def _form(fields: Mapping[str, Any]) -> Json:

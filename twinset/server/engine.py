@@ -1,6 +1,7 @@
 """What a running service holds: the shop once it is loaded, whose turn it is before that, and what it writes down."""
 
 import asyncio
+import contextvars
 import logging
 import math
 import random
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 UPLOAD_BYTES = 256 * 1024 * 1024  # of all bodies being read or worked on, or the largest allowed; more get 503
 FETCHES = 8  # photos fetched at once from elsewhere; more get 503
+WRITES = 4  # at once on their way into the store, which they enter in turn; more wait
 TIDY_S = 15.0
 SAME_SCORE = 0.999  # what fp32 leaves of 1
 
@@ -80,6 +82,8 @@ class Engine:
         self._turns = asyncio.Semaphore(settings.workers)
         self._fetching = 0
         self._fetchers = ThreadPoolExecutor(FETCHES, "fetch")  # those who compute have threads of their own
+        self._writers = ThreadPoolExecutor(WRITES, "write")  # so have those who wait for a job's part to be stored
+        self._workers = ThreadPoolExecutor(settings.workers, "work")
         self._mean_s = 0.05  # of a photo's work, for Retry-After
 
     @property
@@ -122,7 +126,7 @@ class Engine:
                     raise self.busy() from None
             try:
                 began = time.perf_counter()
-                answer = await asyncio.to_thread(work, shop)
+                answer = await _call(self._workers, lambda: work(shop))
                 self._mean_s += 0.05 * (time.perf_counter() - began - self._mean_s)
                 return answer
             finally:
@@ -138,9 +142,13 @@ class Engine:
         self._fetching += 1
         try:
             with stage("fetch"):
-                return await asyncio.get_running_loop().run_in_executor(self._fetchers, work)
+                return await _call(self._fetchers, work)
         finally:
             self._fetching -= 1
+
+    async def write(self, work: Callable[[], T]) -> T:
+        """Return what `work` gives, called in a thread that may wait until others have written to the store."""
+        return await _call(self._writers, work)
 
     def busy(self) -> Busy:
         """Return the error of a request too many, with the seconds after which there should be room."""
@@ -176,11 +184,17 @@ class Engine:
         """Take no more work, and end the jobs at the next row that is safe to end at."""
         self.stopping = True
         self.metrics.ready.set(0)
-        self._fetchers.shutdown(wait=False)
+        for pool in (self._fetchers, self._writers, self._workers):
+            pool.shutdown(wait=False)
         if self.loaded:
             self.loaded.follower.stop()
             self.loaded.jobs.stop()
             self.loaded.events.close()
+
+
+async def _call(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """Return what `work` gives in a thread of a pool; its stages count towards the request."""
+    return await asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, work)
 
 
 def engine_of(request: Request) -> Engine:

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from twinset.server.uploads import wrong
 
-MAX_CURSOR = 2000
+MAX_CURSOR = 8000  # an id of intake's MAX_ID characters takes 1,400 at most; one of a feed may be longer
 _SLASH = "\x1f"  # of an id, where paths are told apart by slashes; ids hold no such character
 
 
@@ -67,7 +67,8 @@ def tagged_bytes(request: Request, body: bytes, media_type: str, cache: str) -> 
 
 def write_cursor(*position: object) -> str:
     """Return a place in a list as a text that means nothing to clients."""
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+    text = json.dumps(position, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
 def read_cursor(text: str | None, *kinds: type) -> list[Any] | None:

@@ -134,7 +134,7 @@ def _add_writing(app: FastAPI) -> None:
             name, product_id = checked["shop"], checked["product_id"]
             write.target = f"{name}/{product_id}"
             loaded = engine.ready()
-            await asyncio.to_thread(_upsert_one, loaded, checked)
+            await engine.write(lambda: _upsert_one(loaded, checked))
         entry = await asyncio.to_thread(loaded.shop.store.get, product_id, name)
         return json_answer(json_bytes(product_answer(entry.product, loaded, write.caller)))
 
@@ -149,8 +149,9 @@ def _add_writing(app: FastAPI) -> None:
         with writing(request, "write", "product.delete", product_id, 204) as write:
             name, product_id = write.caller.shop_for(shop).strip() or DEFAULT_SHOP, product_id.strip()
             write.target = f"{name}/{product_id}"
-            intake = engine_of(request).ready().jobs.intake
-            if not await asyncio.to_thread(intake.delete, [Key(name, product_id)]):
+            engine = engine_of(request)
+            intake = engine.ready().jobs.intake
+            if not await engine.write(lambda: intake.delete([Key(name, product_id)])):
                 raise NotFound(f"product {product_id[:80]!r} of shop {name!r}: expected one that is stored, found none")
         return Response(status_code=204)
 

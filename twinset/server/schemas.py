@@ -234,6 +234,8 @@ class MissGroup(BaseModel):
 class MissesAnswer(BaseModel):
     days: int
     below: float
+    searches: int = Field(description="All that may be misses: without filters, words or a least score.")
+    misses: int = Field(description="All of them, also of groups that are not listed.")
     groups: list[MissGroup]
 
 

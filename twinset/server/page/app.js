@@ -17,7 +17,7 @@ let answer = null; // of the search over the whole photo
 let chosen = null; // an item's number; null: the shopper's own area
 let area = null; // that area, in pixels
 let products = []; // those whose like is shown over what the photo gave, each reached from the one before
-let shown = null; // {item, from}: whose products are shown, and what events say of them
+let shown = null; // {item, from, narrowed}: whose products are shown, what events say of them, the fields that were asked beside
 let trail = [{ photo: null, products: [] }]; // what was shown one after the other, as the browser's Back and Forward go
 let at = 0; // of what is shown, in the trail
 let asking = new AbortController();
@@ -171,7 +171,8 @@ function requery() {
   const box = area ?? item?.box ?? [0, 0, answer.width, answer.height];
   const fields = [["k", K], ["facets", FACETS], ["box", box.map((side) => side.toFixed(1)).join(",")]];
   if (item?.category) fields.push(["category", item.category]);
-  ask((signal) => search(photo, [...fields, ...narrowing()], signal), (found) => show(found.items[0], found.search_id, 0));
+  const narrowed = narrowing();
+  ask((signal) => search(photo, [...fields, ...narrowed], signal), (found) => show(found.items[0], found.search_id, 0, narrowed));
 }
 
 /** Return the fields of what the shopper said beside the photo. */
@@ -185,15 +186,14 @@ function requeryProduct(hit, where) {
   ask(question, ([found, counted]) => show({ hits: found.hits, facets: counted.facets }));
 }
 
-function show(item, searchId, itemNo) {
-  shown = { item, from: { search_id: searchId, item_no: searchId && itemNo } };
+function show(item, searchId, itemNo, narrowed = []) {
+  shown = { item, from: { search_id: searchId, item_no: searchId && itemNo }, narrowed };
   const product = products.at(-1);
-  results.show(item.hits, { from: shown.from, far: product ? "" : far(item) });
+  results.show(item.hits, { from: shown.from, far: product ? "" : far(item, narrowed) });
   filters.show(item.facets, item.hits[0]?.currency);
   $("refine").hidden = false;
   $("more").hidden = !item.next_cursor;
   heading(product ? product.title || product.product_id : item.category ? word("like", { name: nameOf(item).toLocaleLowerCase(language) }) : word("likeArea"));
-  $("back").hidden = !product;
   $(product ? "alike-row" : "title-row").append($("status"));
   $("words").hidden = !shop.words || Boolean(product);
   counted(item);
@@ -204,9 +204,9 @@ function counted({ hits, next_cursor }) {
 }
 
 /** Return what to say where no hit is close, "" where one is. A model that can't tell leaves it to the shop's setting. */
-function far({ hits, close_enough }) {
+function far({ hits, close_enough }, narrowed) {
   const close = close_enough ?? !(hits[0]?.score < shop.miss_score);
-  return close ? "" : narrowing().length ? "farNarrowed" : "farHelp";
+  return close ? "" : narrowed.length ? "farNarrowed" : "farHelp";
 }
 
 function heading(text) {
@@ -233,6 +233,7 @@ function showChosen() {
 
 /** Show the last of the products by itself, with what is like it below. */
 function showProduct() {
+  $("back").hidden = false;
   heading(products.at(-1).title || products.at(-1).product_id);
   besides.show(products.at(-1));
   filters.forget();
@@ -243,12 +244,13 @@ function showProduct() {
 
 function leaveProducts() {
   products = [];
+  $("back").hidden = true;
   besides.hide();
 }
 
 function more() {
-  const { item, from } = shown;
-  ask((signal) => search(photo, [["k", K], ["cursor", item.next_cursor], ...narrowing()], signal), (found) => {
+  const { item, from, narrowed } = shown;
+  ask((signal) => search(photo, [["k", K], ["cursor", item.next_cursor], ...narrowed], signal), (found) => {
     const [next] = found.items;
     const hits = next?.hits ?? [];
     item.hits = [...item.hits, ...hits];
@@ -288,10 +290,10 @@ function redraw() {
   visit.draw();
   if (!answer) return;
   if (!shown) return nothing();
-  const { item, from } = shown;
+  const { item, from, narrowed } = shown;
   stage.show(answer.items, chosen, area, nameOf);
   if (products.length) besides.draw();
-  show(item, from.search_id, from.item_no);
+  show(item, from.search_id, from.item_no, narrowed);
 }
 
 function askForKey(wrong) {
@@ -333,7 +335,11 @@ $("another").addEventListener("click", () => {
 });
 $("area").addEventListener("click", () => stage.select());
 $("back").addEventListener("click", () => history.back());
-addEventListener("popstate", ({ state }) => goTo(state));
+addEventListener("popstate", ({ state }) => state !== null && goTo(state)); // null: a fragment, not of the trail
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // its fragment would be a step of its own
+  $("result-title").focus();
+});
 $("more").addEventListener("click", more);
 $("words").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -9,9 +9,9 @@ const number = (value) => new Intl.NumberFormat(language).format(value);
 const percent = (value) => (value === null || Number.isNaN(value) ? "–" : new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(value));
 
 export function showFigures({ searches, misses, clicks }) {
-  const [looked, missed] = [sum(searches.groups, "searches"), sum(misses.groups, "misses")];
+  const looked = sum(searches.groups, "searches");
   const [views, chosen] = [sum(clicks.positions, "view"), sum(clicks.positions, "click")];
-  const figures = [["figureSearches", number(looked)], ["figureMisses", percent(looked ? missed / looked : null)], ["figureClicks", number(chosen)], ["figureShare", percent(views ? chosen / views : null)]];
+  const figures = [["figureSearches", number(looked)], ["figureMisses", percent(misses.searches ? misses.misses / misses.searches : null)], ["figureClicks", number(chosen)], ["figureShare", percent(views ? chosen / views : null)]];
   $("figures").replaceChildren(...figures.map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, value))));
 }
 

@@ -1,4 +1,5 @@
 // The products: cards, their places while they are looked for, and what is said where there are none or none close.
+// Whoever shows some says whether there are more.
 import { tell } from "/page/api.js";
 import { $, h, icon } from "/page/dom.js";
 import { money, word } from "/page/i18n.js";
@@ -24,6 +25,7 @@ export class Results {
 
   wait() {
     this.list.setAttribute("aria-busy", "true");
+    $("more").hidden = true;
     this.note(null);
     const place = () => h("li", { className: "card place", aria: { hidden: true } }, h("div", { className: "picture" }), h("div", { className: "line" }), h("div", { className: "line short" }));
     this.list.replaceChildren(...Array.from({ length: PLACES }, place));
@@ -47,6 +49,7 @@ export class Results {
 
   clear() {
     this.list.removeAttribute("aria-busy");
+    $("more").hidden = true;
     this.list.replaceChildren();
     this.note(null);
   }

@@ -28,7 +28,9 @@ export class Stage {
     $("area").disabled = true;
     this.crop.hide();
     this.node.querySelectorAll(".frame").forEach((frame) => frame.remove());
+    const before = this.image.src;
     this.image.src = source;
+    URL.revokeObjectURL(before); // else the browser keeps the photo; nothing of an address on the web
     this.image.alt = word("yourPhoto");
     await this.image.decode().catch(() => {});
     if (this.image.naturalWidth) this.setSize(this.image.naturalWidth, this.image.naturalHeight);
