@@ -90,7 +90,8 @@ def _in_stock(cells: Cells) -> bool:
     """Return whether a variant can be bought: one whose stock isn't tracked always can."""
     amount = _of(cells, "variant inventory qty")
     policy = _of(cells, "variant inventory policy").lower()
-    untracked = "variant inventory tracker" in cells and not cells["variant inventory tracker"]
+    tracker = "variant inventory tracker"
+    untracked = any(name in cells for name in (tracker, _NEWER[tracker])) and not _of(cells, tracker)
     return untracked or not amount or policy in ("continue", "true") or _number(amount) > 0
 
 
