@@ -16,6 +16,7 @@ from twinset.errors import DataError, StoreError, UsageError
 from twinset.models import find_taxonomy, source_of
 from twinset.pipeline import NoProgress, Progress
 from twinset.store import DIM, Entry, Fingerprint, Key, Store
+from twinset.store.base import delete_products
 from twinset.store.generations import (
     BUILDING,
     DROPPING,
@@ -34,7 +35,6 @@ from twinset.taxonomy import known_by
 from twinset.types import Product
 
 READ_PRODUCTS = 200  # compared and read at once
-DELETE_PRODUCTS = 500  # at once
 NOTED_EVERY_S = 2.0  # how far it is, for `status`
 SETTLE_S = 5.0  # by then every client of a server has seen that another generation is in use
 MOST_FAILED = 100  # products listed in the note
@@ -94,8 +94,7 @@ def catch_up(
     stop: Stop = lambda: False,
 ) -> list[Failure]:
     """Make products of one generation what they are in another, and return those that can't be."""
-    for start in range(0, len(lag.gone), DELETE_PRODUCTS):
-        target.delete(lag.gone[start : start + DELETE_PRODUCTS])
+    delete_products(target, lag.gone)
 
     def to_describe() -> Iterator[Entry]:
         for start in range(0, len(lag.changed), READ_PRODUCTS):
