@@ -14,7 +14,6 @@ from twinset.boxes import (
     nms,
     nms_per_label,
     parse_box,
-    xywh_to_xyxy,
     xyxy_to_xywh,
 )
 from twinset.errors import UsageError
@@ -152,18 +151,16 @@ def test_clipped_boxes_lie_in_the_image(box, clipped):
 
 def test_corners_and_sizes_are_two_ways_to_write_a_box():
     corners, sizes = array((10, 20, 40, 80)), array((10, 20, 30, 60))
-    assert xywh_to_xyxy(sizes).tolist() == corners.tolist()
     assert xyxy_to_xywh(corners).tolist() == sizes.tolist()
 
 
-@pytest.mark.parametrize("convert", [xywh_to_xyxy, xyxy_to_xywh])
-def test_converters_leave_their_input_alone(convert):
+def test_a_converter_leaves_its_input_alone():
     boxes = array((10, 20, 40, 80))
-    convert(boxes)[:] = 0
+    xyxy_to_xywh(boxes)[:] = 0
     assert boxes.tolist() == [[10, 20, 40, 80]]
 
 
-@pytest.mark.parametrize("function", [box_area, xywh_to_xyxy, xyxy_to_xywh, lambda boxes: clip_boxes(boxes, 9, 9)])
+@pytest.mark.parametrize("function", [box_area, xyxy_to_xywh, lambda boxes: clip_boxes(boxes, 9, 9)])
 def test_no_boxes_in_none_out(function):
     assert len(function(array())) == 0
 

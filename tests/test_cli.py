@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,7 @@ from twinset.cli.progress import LineProgress, terminal_progress
 from twinset.cli.train import changed_settings
 from twinset.detect.detector import DetectorConfig
 from twinset.errors import UsageError
+from twinset.models import WEIGHTS
 
 TESTS = Path(__file__).parent
 WITH_FAKES = (
@@ -142,6 +144,16 @@ def test_models_lists_what_ships(run, tmp_path, monkeypatch):
     assert (entry["name"], entry["bytes"], entry["categories"]) == ("tiny", 10, ["top", "bag"])
     assert re.fullmatch(r"tiny-[0-9a-f]{12}", entry["version"]) and entry["card"] == str(folder / "card.md")
     assert "tiny" in run("models").stdout and "card.md" in run("models").stdout
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "caf\xe9"])
+def test_a_models_damaged_settings_are_one_line(run, store, tmp_path, monkeypatch, text):
+    folder = shutil.copytree(WEIGHTS / "default", tmp_path / "weights" / "mine")
+    (folder / "encoder.json").write_text(text, encoding="latin-1")
+    monkeypatch.setattr("twinset.models.WEIGHTS", folder.parent)
+    for asked in (("similar", "p000", "--store", store, "--model", folder), ("models",)):
+        ran = run(*asked)
+        assert ran.code == 1 and is_one_error_line(ran.stderr) and f"{folder / 'encoder.json'}: expected" in ran.stderr
 
 
 @pytest.mark.parametrize("command", [(), ("train",), ("evaluate",), ("bench",)], ids=lambda command: " ".join(command))

@@ -1,6 +1,7 @@
 """Colours and attributes against a drawn feed, worked out by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fakes import FakeModels, draw_product
@@ -9,6 +10,7 @@ from test_evaluate_products import write_feed
 from twinset.errors import UsageError
 from twinset.evaluate import report_items
 from twinset.evaluate.colours import Share, evaluate_colours
+from twinset.taxonomy import default_taxonomy
 
 
 class Telling(FakeModels):
@@ -63,3 +65,9 @@ def test_the_page_and_the_table_show_what_is_wrong(feed, tmp_path):
 def test_the_command_prints_figures(feed, run, fake_models):
     assert json.loads(run("evaluate", "colours", feed.path, "--json").stdout)["n"] == 3
     assert "first colour right" in run("evaluate", "colours", feed.path).stdout
+
+
+def test_the_command_reads_the_feed_by_the_models_taxonomy(run, feed, fake_models):
+    shipped = default_taxonomy()
+    fake_models.taxonomy = replace(shipped, type_words={**shipped.type_words, "watches": "bag"})
+    assert run("evaluate", "colours", feed.path, "--json").json["n"] == 4

@@ -1,14 +1,13 @@
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from websites import BODY, WAIT_S, Handler, answer, fetch_url, keeps_etag
 
 from twinset import fetch
-from twinset.errors import FetchError, ImageTooLarge
-from twinset.fetch import fetch_all
+from twinset.errors import DataError, FetchError, ImageTooLarge
+from twinset.fetch import fetching
 
 pytestmark = pytest.mark.usefixtures("waits")
 
@@ -243,14 +242,18 @@ def test_redirect_out_of_the_web_is_refused(site, location):
 # --- many URLs --------------------------------------------------------------------------------------------------------
 
 
-def test_many_urls_come_in_their_order_with_failures_among_them(site):
+def fetch_all(urls: list[str], cache: Path | None = None, allow_private: bool = True) -> list[bytes | DataError]:
+    with fetching(cache, allow_private) as begin:
+        return [answered.result() for answered in [begin(url) for url in urls]]
+
+
+def test_each_of_many_urls_has_its_answer_with_failures_among_them(site):
     good = [site.says(f"/{i}", answer(body=b"%d" % i)) for i in range(20)]
     missing = site.says("/missing", answer(404))
     urls = [*good[:10], missing, *good[10:]]
-    found = list(fetch_all(urls, allow_private=True))
-    assert [url for url, _ in found] == urls
-    assert [body for _, body in found if isinstance(body, bytes)] == [b"%d" % i for i in range(20)]
-    assert isinstance(found[10][1], FetchError)
+    found = fetch_all(urls)
+    assert [body for body in found if isinstance(body, bytes)] == [b"%d" % i for i in range(20)]
+    assert isinstance(found[10], FetchError)
 
 
 def test_several_connections_are_open_at_once(site):
@@ -261,27 +264,11 @@ def test_several_connections_are_open_at_once(site):
         answer(body=b"x")(handler)
 
     urls = [site.says(f"/{i}", waits_for_the_others) for i in range(4)]
-    assert [body for _, body in fetch_all(urls, allow_private=True)] == [b"x"] * 4
-
-
-def test_few_answers_are_held_ready(site, monkeypatch):
-    monkeypatch.setattr(fetch, "CONNECTIONS", 2)
-    drawn = 0
-
-    def urls() -> Iterator[str]:
-        nonlocal drawn
-        for i in range(1000):
-            drawn += 1
-            yield site.says(f"/{i}", answer(body=b"x"))
-
-    fetched = fetch_all(urls(), allow_private=True)
-    next(fetched)
-    assert drawn == 4
-    fetched.close()
+    assert fetch_all(urls) == [b"x"] * 4
 
 
 def fetch_one(url: str, cache: Path) -> bytes:
-    ((_, body),) = fetch_all([url], cache=cache, allow_private=True)
+    (body,) = fetch_all([url], cache)
     assert isinstance(body, bytes)
     return body
 
@@ -321,5 +308,5 @@ def test_cache_that_cannot_be_written_costs_nothing_but_the_cache(site, tmp_path
 
 
 def test_url_with_half_a_character_is_an_error_with_a_cache_too(tmp_path):
-    ((_, problem),) = fetch_all(["http://host/\ud800.jpg"], cache=tmp_path)
+    (problem,) = fetch_all(["http://host/\ud800.jpg"], tmp_path, allow_private=False)
     assert isinstance(problem, FetchError)

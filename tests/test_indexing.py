@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import twinset.pipeline
 from twinset.data.feed import FailedRow
 from twinset.errors import DataError, FeedError, ModelMismatch
 from twinset.indexing import index_feed
+from twinset.pipeline import FETCH_AHEAD, LOOK_AHEAD, Wanted, read_ahead
 from twinset.store import Key, open_store
 from twinset.store.lance import LanceStore
 from twinset.types import Detections, Product
@@ -369,6 +371,48 @@ def test_images_are_fetched_once_beside_those_on_disk(tmp_path, models, image_se
     sent.clear()
     report = index_feed(feed, tmp_path / "store", models, allow_private=True)
     assert report.indexed == 0 and sent == []
+
+
+class Row:
+    """A row that can be told to be gone."""
+
+    def __init__(self, no, images):
+        self.no, self.images = no, images
+
+
+@pytest.mark.parametrize("first_image", ["a.png", "http://127.0.0.1:1/a.png"], ids=["on disk", "one fetched"])
+def test_few_rows_are_held_while_they_are_read(tmp_path, first_image):
+    alive = weakref.WeakSet()
+
+    def rows():
+        for no in range(200):
+            row = Row(no, [first_image] if no == 0 else ["b.png"])
+            alive.add(row)
+            yield row
+
+    read = read_ahead(
+        rows(), lambda row: Wanted(Product(str(row.no), ("a",)), row.images), lambda row, _: row.no, tmp_path, False
+    )
+    most = 0
+    for expected, no in enumerate(read):
+        most = max(most, len(alive))
+        assert no == expected
+    assert expected == 199 and most <= LOOK_AHEAD + 2
+
+
+def test_few_pictures_are_fetched_ahead(tmp_path, image_server):
+    url, _ = image_server
+    row = [f"{url}/{no}.png" for no in range(10)]
+    drawn = []
+    read = read_ahead(
+        (drawn.append(no) or no for no in range(100)),
+        lambda no: Wanted(Product(str(no), ("a",)), row),
+        lambda no, contents: (no, len(contents)),
+        tmp_path,
+        True,
+    )
+    assert next(read) == (0, 10) and 10 * len(drawn) < FETCH_AHEAD + 10
+    read.close()
 
 
 def test_images_at_private_addresses_are_not_fetched(tmp_path, models, image_server):

@@ -3,6 +3,7 @@ out; and planted label errors.
 """
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -114,6 +115,14 @@ def test_label_studio_tells_what_it_leaves_out(photo, tmp_path):
     assert ["wig" in p.message or "gone.jpg" in p.message for p in labelled.problems] == [True, True]
 
 
+def test_a_list_of_photos_in_another_encoding_is_one_line(run, photo, tmp_path):
+    (tmp_path / "only.txt").write_bytes(b"caf\xe9.jpg\n")
+    ran = run("data", "label-studio", photo[0].parent, "--only", "only.txt", "--out", "tasks.json")
+    assert ran.code == 1 and ran.stderr == (
+        "Error: only.txt: expected UTF-8, found other bytes; save the list as UTF-8\n"
+    )
+
+
 def region(**changes):
     """A box of a quarter of the photo's width and a tenth of its height, in the middle."""
     value = {"x": 50, "y": 50, "width": 25, "height": 10, "rotation": 0, "rectanglelabels": ["top"]} | changes
@@ -157,7 +166,8 @@ def test_a_photo_labelled_in_two_tasks_counts_once(photo, tmp_path):
 
 @pytest.mark.parametrize("raw", [False, True], ids=["as written by us", "as it is"])
 def test_photos_are_found_again_whatever_signs_their_names_have(tmp_path, raw):
-    path = save_image(np.full((200, 100, 3), 128, np.uint8), tmp_path / "50%20+ü.png")
+    name = "50%20+ü.png" if raw else os.fsdecode(b"50%20+\xc3\xbc\xfc.png")
+    path = save_image(np.full((200, 100, 3), 128, np.uint8), tmp_path / name)
     (task,) = make_tasks([(path, 100, 200)], [detections()], CATEGORIES, "/data/local-files/?d=", tmp_path, "m")
     if raw:
         task["data"]["image"] = f"/data/local-files/?d={path.name}"

@@ -179,6 +179,16 @@ def test_twinset_learn_keeps_what_is_better_and_forgets_when_told(run, shop, lis
     assert "kept: better on lists held out" in printed and "position-based model" in printed
 
 
+def test_what_was_learned_is_forgotten_without_an_event_log_too(run, shop):
+    opened = open_store(shop / "store")
+    save_ranker(opened, BY_PRICE, "default")
+    command = ("learn", "--store", shop / "store", "--forget")
+    assert run(*command, "--dry-run").code == 1 and load_ranker(opened, "default")
+    ran = run(*command)
+    assert (ran.code, ran.stdout) == (0, "not kept: what was learned is forgotten\n")
+    assert load_ranker(opened, "default") is None and run(*command, "--json").json["in_use"] is None
+
+
 def test_learning_reads_the_log_of_the_folder_the_service_writes_to(run, shop, lists, monkeypatch):
     log = EventLog(shop / "state" / "events.sqlite")
     fill(log, lists.part(np.arange(len(lists)) < 50))

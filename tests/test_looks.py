@@ -1,6 +1,7 @@
 """What is worn together: learned from outfits, judged by guessing a hidden item, used to complete a product's look."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from twinset.looks.train import LookSettings, train_looks
 from twinset.models import WEIGHTS
 from twinset.rules import Rules, save_rules
 from twinset.shop import Shop
-from twinset.store import open_store
+from twinset.store import open_shelf, open_store
+from twinset.store.generations import Generation, Generations, write_generations
 from twinset.types import Colour, Product
 
 CATEGORIES, COLOURS = ("top", "trousers", "bag"), ("red", "blue", "black")
@@ -174,3 +176,21 @@ def test_the_command_prints_a_look(run, store, tmp_path):
     assert answer["look"] and all(part["hits"] for part in answer["look"])
     assert run("look", "p000", "--store", store, "--html", tmp_path / "look.html").stdout.startswith("p000: ")
     assert 'class="query"' in (tmp_path / "look.html").read_text()
+
+
+def test_the_command_goes_by_the_looks_of_the_model_that_was_rolled_out(run, tmp_path, looks):
+    store = open_store(tmp_path / "store", MODEL, create=True)
+    store.upsert([listed("tee", "top", "red"), listed("jeans", "trousers", "black"), listed("shoe", "shoes", "black")])
+    folder = shutil.copytree(WEIGHTS / "default", tmp_path / "mine")
+    save_looks(looks, folder)
+    rolled = (Generation(1, MODEL, str(folder)),)
+    write_generations(open_shelf(tmp_path / "store"), Generations(1, None, 1, rolled))
+
+    def shown(*flags):
+        look = run("look", "tee", "--store", tmp_path / "store", "--json", *flags).json["look"]
+        return {part["category"] for part in look}
+
+    assert shown() == {"trousers"}  # it knows no shoes
+    assert shown("--model", "default") == {"trousers", "shoes"}
+    shutil.rmtree(folder)
+    assert shown() == {"trousers", "shoes"}

@@ -20,7 +20,8 @@ from twinset.hits import Wanted, similar_page
 from twinset.images import read_image
 from twinset.indexing import index_feed
 from twinset.models import FILES, WEIGHTS, find_taxonomy, model_version
-from twinset.reindexing import known_by
+from twinset.reindexing import describer
+from twinset.rollout import reindex
 from twinset.rules import Rules, load_rules, parse_rules, save_rules
 from twinset.server.app import ServerSettings, create_app
 from twinset.shop import Shop, taxonomy_for
@@ -28,7 +29,7 @@ from twinset.store import Key, open_shelf, open_store, parse_where
 from twinset.store.filters import Condition
 from twinset.store.generations import Generation, Generations, write_generations
 from twinset.store.where import condition_text
-from twinset.taxonomy import Taxonomy, default_taxonomy, read_taxonomy
+from twinset.taxonomy import Taxonomy, default_taxonomy, known_by, read_taxonomy
 from twinset.types import Detections
 
 NEW = "swimwear"
@@ -244,6 +245,18 @@ def test_products_described_anew_are_in_the_new_models_categories(folder, articl
     product = replace(make_entry("p").product, article_type=article_type, category=category, category_given=given)
     known = known_by(find_taxonomy(str(folder)), product)
     assert (known.category, known.category_given) == expected
+
+
+def test_a_new_price_is_carried_over_to_another_taxonomy_without_describing_again(tmp_path, folder, models):
+    save_image(draw_product("skirt", 1), tmp_path / "a.png")
+    feed, uri = tmp_path / "feed.csv", tmp_path / "store"
+    for price, described in ((10, 1), (12, 0)):
+        feed.write_text(f"product_id,category,image,price\na,skirts,a.png,{price}\n", encoding="utf-8")
+        index_feed(feed, uri, FakeModels())
+        before, shelf = models.described, open_shelf(uri)
+        generation, _ = reindex(shelf, models.version, str(folder), describer(models))
+        product = shelf.open(generation.number, models.version, create=False).get("a").product
+        assert (product.category, product.price, models.described - before) == ("shorts", price, described)
 
 
 def test_sync_reads_the_models_categories(ask, run, models, folder, monkeypatch, tmp_path):

@@ -7,6 +7,9 @@ from test_store import MODEL, ids, make_entry, unit
 
 from twinset.describe.words import read_words
 from twinset.store import open_store, parse_where
+from twinset.store.milvus import MilvusStore
+from twinset.store.milvus_rows import milvus_rows
+from twinset.store.milvus_texts import MilvusTexts
 from twinset.store.texts import WORD_COLUMNS, TextIndex, Words, word_stems
 from twinset.types import Colour
 
@@ -25,6 +28,37 @@ def store(tmp_path, new_uri):
         ]
     )
     return opened
+
+
+def test_what_a_server_client_writes_while_its_words_are_read_is_found_by_the_next_search():
+    rows = milvus_rows([make_entry("p1", unit(1), title="Red tee")])
+
+    class Server:
+        def write(self, call):  # somebody searches before the server has written
+            assert found() == 1
+            rows.extend(milvus_rows([make_entry("p2", unit(2), title="Red bag")]))
+
+    store = MilvusStore(Server(), "products", None, MODEL, 256, None)
+    store._scan = lambda fields, size: iter([rows])
+
+    def found():
+        return len(store._texts.best(plain_words(["red"])))
+
+    store._write(rows, gone=[])
+    assert found() == 2
+
+
+def test_words_that_changed_while_they_were_read_are_read_anew():
+    rows = milvus_rows([make_entry("p1", unit(1), title="Red tee")])
+
+    def scan():
+        yield list(rows)
+        if len(rows) == 1:
+            rows.extend(milvus_rows([make_entry("p2", unit(2), title="Red bag")]))
+            texts.forget()
+
+    texts = MilvusTexts(scan)
+    assert [len(texts.best(plain_words(["red"]))) for _ in range(2)] == [1, 2]
 
 
 def plain_words(texts):

@@ -140,6 +140,7 @@ NEWER = (
     "Image position,Variant image URL\n"
     "Tee,tee,Acme,Tees,TRUE,Active,T-1,Size,S,10,20,shopify,0,FALSE,https://cdn.example/t.jpg,1,\n"
     ",tee,,,,,T-2,,M,10,,shopify,0,TRUE,,,\n"
+    ",tee,,,,,T-3,,L,10,,,0,FALSE,,,\n"
 )
 
 
@@ -171,6 +172,7 @@ def test_shopifys_newer_header_is_read_too(tmp_path):
     assert [(p.product_id, p.in_stock, p.price, p.sale_price, p.group_id) for p in found.values()] == [
         ("T-1", False, 20, 10, "tee"),
         ("T-2", True, 10, None, "tee"),
+        ("T-3", True, 10, None, "tee"),
     ]
     assert found["T-2"].images == ("https://cdn.example/t.jpg",) and found["T-2"].tags == {"brand": "Acme", "size": "M"}
 

@@ -17,9 +17,9 @@ from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, make_view
 from twinset.describe.balance import RIGHT, Parts, choose_weights
 from twinset.describe.colours import main_colour
 from twinset.describe.embedded import Embedded
-from twinset.describe.encoder import EncoderConfig, load_encoder
+from twinset.describe.encoder import Encoder, EncoderConfig, load_encoder
 from twinset.describe.labels import load_labels
-from twinset.describe.network import DIMS, ServingEncoder
+from twinset.describe.network import DIMS, EncoderNet, ServingEncoder
 from twinset.describe.samples import Vocabulary, catalogue_samples, drawn_items, gender_of, read_vocabulary
 from twinset.describe.start import start_from_exported
 from twinset.describe.train import (
@@ -27,7 +27,6 @@ from twinset.describe.train import (
     build_trainee,
     export_encoder,
     fit_shades,
-    torch_encoder,
     train_encoder,
 )
 from twinset.errors import DataError
@@ -143,6 +142,18 @@ def test_shades_keep_the_exact_colours_and_forget_the_pose(catalogue) -> None:
     assert shades.shape == (3, 64) and shades.norm(dim=1).allclose(torch.ones(3))
     assert shades[0] @ shades[1] > 0.98
     assert shades[0] @ shades[2] < 0.8
+
+
+def torch_encoder(net: EncoderNet, config: EncoderConfig) -> Encoder:
+    """Return an encoder that runs on torch."""
+    serving = ServingEncoder(net, config.weights).eval()
+
+    def run(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.no_grad():
+            embedding, mask = serving(torch.from_numpy(pixels))
+        return embedding.numpy(), mask.numpy()
+
+    return Encoder(run, config)
 
 
 def test_exported_encoder_is_within_a_thousandth_of_torch(catalogue, tmp_path: Path) -> None:

@@ -83,11 +83,6 @@ def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
     return np.clip(boxes, 0, limit).astype(np.float32)
 
 
-def xywh_to_xyxy(boxes: Boxes) -> Boxes:
-    """Return COCO's x y width height boxes as x1 y1 x2 y2."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1).astype(np.float32)
-
-
 def xyxy_to_xywh(boxes: Boxes) -> Boxes:
     """Return x1 y1 x2 y2 boxes as COCO's x y width height."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float32)

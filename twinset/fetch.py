@@ -15,9 +15,9 @@ import socket
 import ssl
 import tempfile
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,7 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that may be gone at the next attempt
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _log = logging.getLogger(__name__)
+Fetch = Callable[[str], Future[bytes | DataError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,12 @@ def fetch_url(
     raise AssertionError("attempts is at least 1")
 
 
-def fetch_all(
-    urls: Iterable[str], cache: Path | None = None, allow_private: bool = False
-) -> Iterator[tuple[str, bytes | DataError]]:
-    """Yield (url, its bytes or why there are none) in the order of `urls`, fetched over several connections.
+@contextmanager
+def fetching(cache: Path | None = None, allow_private: bool = False) -> Iterator[Fetch]:
+    """Give what begins to fetch a URL, over several connections; its future has the bytes or why there are none.
 
-    A few answers are held ready, never all. With a folder `cache`, bodies that came with an ETag are kept there and
-    the server is asked only whether they changed.
+    With a folder `cache`, bodies that came with an ETag are kept there and the server is asked only whether they
+    changed. What has not begun at the end is cancelled.
     """
 
     def fetch(url: str) -> bytes | DataError:
@@ -100,17 +100,9 @@ def fetch_all(
         except DataError as exc:
             return exc
 
-    waiting: deque[tuple[str, Future[bytes | DataError]]] = deque()
     pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch")
     try:
-        for url in urls:
-            waiting.append((url, pool.submit(fetch, url)))
-            if len(waiting) >= 2 * CONNECTIONS:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        while waiting:
-            done, future = waiting.popleft()
-            yield done, future.result()
+        yield lambda url: pool.submit(fetch, url)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,13 +192,13 @@ def load_models(name: str = "default", threads: int | None = None, runtime: str 
 
 
 def model_version(folder: Path) -> str:
-    """Return a model's name with a digest of the files its vectors depend on."""
+    """Return a model's name with a digest of the files its vectors depend on. Raises ModelError for unreadable ones."""
     digest = hashlib.sha256()
     for file in FILES:
-        if file.endswith(".onnx"):
-            digest.update((folder / file).read_bytes())
+        data = _read(folder / file)
+        if isinstance(data, bytes):
+            digest.update(data)
         else:  # facts such as figures may be added to the settings; vectors don't depend on them
-            data = json.loads((folder / file).read_text(encoding="utf-8"))
             kept = {
                 key: data.get(key)
                 for key in ("categories", "input_area", "min_score", "exponents", "size", "dim", "weights")
@@ -207,3 +208,15 @@ def model_version(folder: Path) -> str:
                 kept |= version_settings(data)
             digest.update(json.dumps(kept, sort_keys=True).encode())
     return f"{folder.name}-{digest.hexdigest()[:12]}"
+
+
+def _read(file: Path) -> bytes | dict[str, Any]:
+    """Return what is in one of a model's files, settings as a mapping."""
+    try:
+        data = file.read_bytes()
+        settings = data if file.suffix == ".onnx" else json.loads(data)
+    except (OSError, ValueError) as exc:
+        raise ModelError(f"{file}: expected a file of a model, found: {exc}; install Twinset again") from exc
+    if not isinstance(settings, bytes | dict):
+        raise ModelError(f"{file}: expected settings, found a {type(settings).__name__}; install Twinset again")
+    return settings

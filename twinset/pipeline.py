@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import groupby, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
@@ -17,7 +16,7 @@ import numpy as np
 from twinset.boxes import box_area
 from twinset.data.background import item_box
 from twinset.errors import DataError
-from twinset.fetch import fetch_all
+from twinset.fetch import fetching
 from twinset.images import decode_image, read_image_bytes
 from twinset.naming import FAINT_SCORE, name_item, seen_at
 from twinset.runtime import cpu_threads
@@ -32,7 +31,8 @@ WRITE_EVERY_S = 10.0  # or what this time brought: what a run that is killed has
 BATCH_IMAGES = 32  # described together
 KNOWN_LOOKS = 256  # pictures that are not described again when the next product has them too
 BATCH_PIXELS = 50_000_000  # a batch is cut short at this many, for the sake of memory
-LOOK_AHEAD = 16  # products being read while others are described
+LOOK_AHEAD = 16  # products being read while others are described,
+FETCH_AHEAD = 32  # or fewer, when they have these many pictures to be fetched
 DETECT_MIN_SCORE = 0.05  # the feed says what is in the image, so a faint detection of it will do
 Content = bytes | DataError  # of a picture, or why there is none
 R = TypeVar("R")
@@ -232,29 +232,37 @@ def read_ahead(
     It is called in threads, with a path or what was fetched for each of the images wanted. Neighbours of one variant
     group fetch a picture once. `cache` is a folder for bodies that came with an ETag.
     """
-    rows, ahead = tee(rows)
-    families = groupby(map(wanted, ahead), lambda one: _family(one.product))
-    fetched = fetch_all((url for _, ones in families for url in _urls(ones)), cache=cache, allow_private=allow_private)
     family: tuple[str, str, str] | None = None
-    bodies: dict[str, Content] = {}  # of the family's pictures
-    waiting: deque[Future[J]] = deque()
+    bodies: dict[str, Future[Content]] = {}  # of the family's pictures
+    waiting: deque[tuple[Future[J], int]] = deque()  # rows, each with how many pictures it has fetched
+    fetched = 0  # pictures of those rows
     pool = ThreadPoolExecutor(cpu_threads() + 1, thread_name_prefix="read")
     try:
-        for row in rows:
-            one = wanted(row)
-            if _family(one.product) != family:
-                family, bodies = _family(one.product), {}
-            for url in _urls([one]):
-                if url not in bodies:
-                    bodies[url] = next(fetched)[1]
-            sources = [bodies[image] if _is_url(image) else Path(image) for image in one.images]
-            waiting.append(pool.submit(prepare, row, sources))
-            if len(waiting) >= LOOK_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        with fetching(cache, allow_private) as fetch:
+            for row in rows:
+                one = wanted(row)
+                if _family(one.product) != family:
+                    family, bodies = _family(one.product), {}
+                new = [url for url in _urls(one) if url not in bodies]
+                bodies |= {url: fetch(url) for url in new}
+                sources = [bodies[image] if _is_url(image) else Path(image) for image in one.images]
+                waiting.append((pool.submit(_prepared, prepare, row, sources), len(new)))
+                fetched += len(new)
+                while len(waiting) >= LOOK_AHEAD or (fetched >= FETCH_AHEAD and len(waiting) > 1):
+                    done, pictures = waiting.popleft()
+                    fetched -= pictures
+                    yield done.result()
+            while waiting:
+                yield waiting.popleft()[0].result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepared(
+    prepare: Callable[[R, Sequence[Path | Content]], J], row: R, sources: Sequence[Path | Future[Content]]
+) -> J:
+    """Return what `prepare` makes of a row, once its pictures are there."""
+    return prepare(row, [source.result() if isinstance(source, Future) else source for source in sources])
 
 
 def content_of(source: Path | Content) -> Content:
@@ -278,8 +286,8 @@ def _family(product: Product) -> tuple[str, str, str]:
     return product.shop, product.group_id or "", "" if product.group_id else product.product_id
 
 
-def _urls(wanted: Iterable[Wanted]) -> list[str]:
-    return list(dict.fromkeys(image for one in wanted for image in one.images if _is_url(image)))
+def _urls(wanted: Wanted) -> list[str]:
+    return list(dict.fromkeys(filter(_is_url, wanted.images)))
 
 
 def _is_url(image: str) -> bool:

@@ -11,8 +11,7 @@ from twinset.pipeline import Content, Job, Progress, Wanted, Writer, content_of,
 from twinset.rollout import Describe, Failure, Stop
 from twinset.store import Entry, Store
 from twinset.store.beside import folder_beside
-from twinset.taxonomy import Taxonomy, fold
-from twinset.types import Product
+from twinset.taxonomy import known_by
 
 if TYPE_CHECKING:
     from twinset.models import Models
@@ -37,21 +36,6 @@ def describer(models: "Models", allow_private: bool = False, stop: Stop = lambda
         return failed
 
     return describe
-
-
-def known_by(taxonomy: Taxonomy, product: Product) -> Product:
-    """Return a product in a category of a taxonomy: that its feed gave, where it has it, else that of its article type.
-
-    Where it lacks both, what the product looks like decides, as it does where the feed gives none.
-    """
-    if product.category_given and product.category in taxonomy.names:
-        return product
-    kind = fold(product.article_type or "")
-    if kind in taxonomy.type_words:
-        return replace(product, category=taxonomy.type_words[kind], category_given=True)
-    if not product.category_given or product.category is None:
-        return product
-    return replace(product, category=None, category_given=False)
 
 
 def _wanted(entry: Entry) -> Wanted:

@@ -9,12 +9,14 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
-from twinset.errors import StoreError, UsageError
-from twinset.models import source_of
+from twinset.errors import DataError, StoreError, UsageError
+from twinset.models import find_taxonomy, source_of
 from twinset.pipeline import NoProgress, Progress
 from twinset.store import DIM, Entry, Fingerprint, Key, Store
+from twinset.store.base import delete_products
 from twinset.store.generations import (
     BUILDING,
     DROPPING,
@@ -29,13 +31,15 @@ from twinset.store.generations import (
     newest,
     write_generations,
 )
+from twinset.taxonomy import known_by
+from twinset.types import Product
 
 READ_PRODUCTS = 200  # compared and read at once
-DELETE_PRODUCTS = 500  # at once
 NOTED_EVERY_S = 2.0  # how far it is, for `status`
 SETTLE_S = 5.0  # by then every client of a server has seen that another generation is in use
 MOST_FAILED = 100  # products listed in the note
 Stop = Callable[[], bool]  # asked now and then whether to end
+Fit = Callable[[Product], Product]  # returns a product in the categories of another generation's model
 
 
 class Failure(NamedTuple):
@@ -81,11 +85,16 @@ def lag_of(target: Store, source: Store, only: set[Key] | None = None) -> Lag:
 
 
 def catch_up(
-    source: Store, target: Store, lag: Lag, describe: Describe, progress: Progress, stop: Stop = lambda: False
+    source: Store,
+    target: Store,
+    lag: Lag,
+    fit: Fit,
+    describe: Describe,
+    progress: Progress,
+    stop: Stop = lambda: False,
 ) -> list[Failure]:
     """Make products of one generation what they are in another, and return those that can't be."""
-    for start in range(0, len(lag.gone), DELETE_PRODUCTS):
-        target.delete(lag.gone[start : start + DELETE_PRODUCTS])
+    delete_products(target, lag.gone)
 
     def to_describe() -> Iterator[Entry]:
         for start in range(0, len(lag.changed), READ_PRODUCTS):
@@ -94,7 +103,7 @@ def catch_up(
             keys = set(lag.changed[start : start + READ_PRODUCTS])
             known = {entry.key: entry for entry in target.entries(keys)}
             stored = sorted(source.entries(keys), key=lambda entry: entry.key)
-            moved = [_moved(entry, known.get(entry.key)) for entry in stored]
+            moved = [_moved(entry, known.get(entry.key), fit) for entry in stored]
             kept = [entry for entry in moved if entry is not None]
             target.upsert(kept)
             progress.advance(len(kept))
@@ -103,17 +112,28 @@ def catch_up(
     return describe(to_describe(), target, progress)
 
 
-def _moved(entry: Entry, known: Entry | None) -> Entry | None:
+def _moved(entry: Entry, known: Entry | None, fit: Fit) -> Entry | None:
     """Return a product with the items another generation has of it, None where its pictures must be described."""
-    if known is None or _seen(entry) != _seen(known):
+    if known is None:
         return None
-    return Entry(entry.product, known.items, entry.image_hashes, entry.row_hash)
+    for product in (entry.product, fit(entry.product)):
+        if _seen(replace(entry, product=product)) == _seen(known):
+            return Entry(product, known.items, entry.image_hashes, entry.row_hash)
+    return None
 
 
 def _seen(entry: Entry) -> tuple[object, ...]:
     """Return all that a description depends on."""
     pictures = tuple(zip((item.image_no for item in entry.items), entry.image_hashes, strict=True))
     return pictures, entry.product.category, entry.product.category_given
+
+
+def _fit_of(generation: Generation) -> Fit:
+    """Return what fits a product to a generation, as describing does; all stay as they are where its model is gone."""
+    try:
+        return partial(known_by, find_taxonomy(generation.source or source_of(generation.model) or "default"))
+    except DataError:
+        return lambda product: product
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
@@ -145,7 +165,7 @@ def reindex(
     generation = _begun(shelf, generations, model_version, source)
     target = shelf.open(generation.number, model_version, create=True, dim=dim)
     used = shelf.open(generations.in_use, None, create=False)
-    state, _ = _follow(shelf, used, target, generation.number, describe, progress or NoProgress(), stop)
+    state, _ = _follow(shelf, used, target, generation, describe, progress or NoProgress(), stop)
     if not stop():
         _change(shelf, lambda found: found.with_state(generation.number, WHOLE))
         generation = replace(generation, state=WHOLE)
@@ -163,16 +183,22 @@ def _begun(shelf: Shelf, generations: Generations, model_version: str, source: s
 
 
 def _follow(
-    shelf: Shelf, source: Store, target: Store, number: int, describe: Describe, progress: Progress, stop: Stop
+    shelf: Shelf,
+    source: Store,
+    target: Store,
+    generation: Generation,
+    describe: Describe,
+    progress: Progress,
+    stop: Stop,
 ) -> tuple[State, set[Key]]:
     """Catch up until only products that can't be described are left, which are returned; note how far it is."""
     failed: dict[Key, Failure] = {}
     lag = lag_of(target, source)
-    noted = _Noted(shelf, number, progress, lag)
+    noted, fit = _Noted(shelf, generation.number, progress, lag), _fit_of(generation)
     progress.start(len(lag.changed))
     wrote = lag.size > 0
     while lag.size and not stop():
-        for failure in catch_up(source, target, lag, describe, noted, stop):
+        for failure in catch_up(source, target, lag, fit, describe, noted, stop):
             failed[Key(failure.shop, failure.product_id)] = failure
         lag = _without(lag_of(target, source), failed.keys())
     if wrote:
@@ -254,19 +280,19 @@ def switch(
         )
     source = shelf.open(generations.in_use, None, create=False)
     target = shelf.open(generation.number, generation.model, create=False)
-    work = _Lazily(describe, generation)
+    work, fit = _Lazily(describe, generation), _fit_of(generation)
     behind = lag_of(target, source).size
-    state, tried = _follow(shelf, source, target, generation.number, work, progress or NoProgress(), lambda: False)
+    state, tried = _follow(shelf, source, target, generation, work, progress or NoProgress(), lambda: False)
     _check_failed(generation, state, accept_failed)
     then: dict[Key, Fingerprint] = {}
     with source.alone() as locked:
         guard_of(shelf, generations.in_use)()
         lag = _without(lag_of(target, source), tried)
-        failed = catch_up(source, target, lag, work, NoProgress()) if lag.size else []
+        failed = catch_up(source, target, lag, fit, work, NoProgress()) if lag.size else []
         then = {} if locked else source.fingerprints()
         _change(shelf, lambda found: found.using(generation.number))
     if not locked:
-        failed += _settle(source, target, then, work)
+        failed += _settle(source, target, then, fit, work)
     return Switched(generation, generations.current, behind + lag.size, (*state.failed, *failed))
 
 
@@ -339,13 +365,13 @@ def _check_failed(generation: Generation, state: State, accept_failed: bool) -> 
         )
 
 
-def _settle(source: Store, target: Store, then: dict[Key, Fingerprint], describe: Describe) -> list[Failure]:
+def _settle(source: Store, target: Store, then: dict[Key, Fingerprint], fit: Fit, describe: Describe) -> list[Failure]:
     """Carry over what clients of a server wrote in the seconds before they saw the switch."""
     time.sleep(SETTLE_S)
     now = source.fingerprints()
     late = {key for key in then.keys() | now.keys() if then.get(key) != now.get(key)}
     lag = lag_of(target, source, late) if late else Lag([], [], 0)
-    return catch_up(source, target, lag, describe, NoProgress()) if lag.size else []
+    return catch_up(source, target, lag, fit, describe, NoProgress()) if lag.size else []
 
 
 # --- what there is ----------------------------------------------------------------------------------------------------

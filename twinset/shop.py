@@ -1,8 +1,8 @@
 """A model and a store opened together: what the Python user, the command line and the service hold on to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from twinset.types import Box, FoundItem, Hit, Image
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = "twinset-store"
 DEFAULT_MODEL = "default"
+T = TypeVar("T")
 
 
 def open_shop(
@@ -55,15 +56,27 @@ def taxonomy_for(store: str | Path, model: str | None = None) -> "Taxonomy":
     Where the folder of a model that was rolled out is gone, it is the taxonomy that ships: a store is asked without
     its model, too. Raises ModelError for a `model` that isn't there.
     """
-    from twinset.errors import ModelError
     from twinset.models import find_taxonomy
 
+    return _of_model(find_taxonomy, store, model)
+
+
+def folder_for(store: str | Path, model: str | None = None) -> Path:
+    """Return the folder of the model that `taxonomy_for` goes by. Raises ModelError for a `model` that isn't there."""
+    from twinset.models import model_folder
+
+    return _of_model(model_folder, store, model)
+
+
+def _of_model(read: Callable[[str], T], store: str | Path, model: str | None) -> T:
+    from twinset.errors import ModelError
+
     if model:
-        return find_taxonomy(model)
+        return read(model)
     try:
-        return find_taxonomy(model_for(store))
+        return read(model_for(store))
     except ModelError:
-        return find_taxonomy(DEFAULT_MODEL)
+        return read(DEFAULT_MODEL)
 
 
 def open_generation(

@@ -10,6 +10,7 @@ from twinset.errors import FeedError, UsageError
 from twinset.indexing import REPORT, index_rows, write_report
 from twinset.pipeline import Progress
 from twinset.store import Fingerprint, Key, Store
+from twinset.store.base import delete_products
 from twinset.store.beside import folder_beside
 from twinset.types import Product
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from twinset.models import Models
 
 MAX_LOSS = 0.2
-DELETE_PRODUCTS = 500  # at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ def all_ids_read(feed: Feed) -> bool:
 
 
 def remove(store: Store, keys: Sequence[Key]) -> int:
-    """Remove products, some at a time, and return how many there were."""
-    removed = sum(store.delete(keys[i : i + DELETE_PRODUCTS]) for i in range(0, len(keys), DELETE_PRODUCTS))
+    """Remove products, tidy the store up after them, and return how many there were."""
+    removed = delete_products(store, keys)
     if removed:
         store.compact()
     return removed

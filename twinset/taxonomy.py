@@ -6,12 +6,13 @@ Merging or splitting categories is an edit of that file: nothing here knows a ca
 import tomllib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twinset.errors import DataError
+from twinset.types import Product
 
 Meaning = TypeVar("Meaning", str, str | None)
 
@@ -82,6 +83,21 @@ def fold(word: str) -> str:
     """Return the word as taxonomy look-ups compare it: case, spaces, signs don't count, nor how Unicode spells it."""
     spelt = unicodedata.normalize("NFKC", word)  # a Mac may write Korean letter by letter
     return "".join(character for character in spelt.casefold() if character.isalnum())
+
+
+def known_by(taxonomy: Taxonomy, product: Product) -> Product:
+    """Return a product in a category of a taxonomy: that its feed gave, where it has it, else that of its article type.
+
+    Where it lacks both, what the product looks like decides, as it does where the feed gives none.
+    """
+    if product.category_given and product.category in taxonomy.names:
+        return product
+    kind = fold(product.article_type or "")
+    if kind in taxonomy.type_words:
+        return replace(product, category=taxonomy.type_words[kind], category_given=True)
+    if not product.category_given or product.category is None:
+        return product
+    return replace(product, category=None, category_given=False)
 
 
 @cache

@@ -30,6 +30,8 @@ from twinset.cli.base import (
     options,
     print_json,
     report_error,
+    report_failed,
+    report_types,
     store_model_option,
     store_option,
     strict_option,
@@ -141,16 +143,11 @@ def index(
     run = partial(index_spread, load=LoadNamed(name), address=address) if address else index_feed
     with terminal_progress("indexing") as progress:
         report = run(feed, store, models, rename=rename, strict=strict, progress=progress, allow_private=allow_private)
-    for word, count in report.unknown_types.items():
-        click.echo(
-            f"{feed}: unknown type {word!r} of {count} products: the detector decides on their category", err=True
-        )
+    report_types(feed, report.unknown_types)
     if as_json:
         print_json(index_json(report))
         return
-    for row in report.failed:
-        named = f" product {row.product_id}:" if row.product_id else ""
-        click.echo(f"{feed}:{row.line}:{named} {row.reason}", err=True)
+    report_failed(feed, report.failed)
     click.echo(
         f"{report.products} products: {report.indexed} indexed, {report.unchanged} unchanged, "
         f"{len(report.failed)} failed, in {report.seconds:.1f} s"

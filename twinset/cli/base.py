@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -12,7 +12,7 @@ import click
 from twinset.errors import DataError, TwinsetError, UsageError
 
 if TYPE_CHECKING:
-    from twinset.data.feed import Feed
+    from twinset.data.feed import FailedRow, Feed
     from twinset.data.labelled import Problem
     from twinset.taxonomy import Taxonomy
 
@@ -71,6 +71,21 @@ def report_problems(problems: "Sequence[Problem]") -> None:
         click.echo(f"{problem.where}: {problem.message}", err=True)
     if problems:
         click.echo(f"{len(problems)} problems; the rest is read", err=True)
+
+
+def report_types(feed: Path, unknown: Mapping[str, int]) -> None:
+    """Print the words of a feed that a taxonomy doesn't know, a line each."""
+    for word, count in unknown.items():
+        click.echo(
+            f"{feed}: unknown type {word!r} of {count} products: the detector decides on their category", err=True
+        )
+
+
+def report_failed(feed: Path, failed: "Sequence[FailedRow]") -> None:
+    """Print a feed's rows that were left out, a line each, and why."""
+    for row in failed:
+        named = f" product {row.product_id}:" if row.product_id else ""
+        click.echo(f"{feed}:{row.line}:{named} {row.reason}", err=True)
 
 
 def read_rows(file: Path, strict: bool, taxonomy: "Taxonomy | None" = None) -> "Feed":

@@ -66,7 +66,7 @@ def colours(feed: Path, strict: bool, model: str, threads: int | None, as_json: 
     from twinset.models import load_models
 
     models = load_models(model, threads)
-    rows = read_rows(feed, strict)
+    rows = read_rows(feed, strict, models.taxonomy)
     with terminal_progress("describing") as progress:
         progress.start(sum(map(is_validation, rows.products)))
         figures = evaluate_colours(rows, models, progress.advance)

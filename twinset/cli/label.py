@@ -182,7 +182,7 @@ def _look(
 
     files = [path for _, path in walk_images([folder])]
     if only:
-        wanted = {Path(line).resolve() for line in only.read_text(encoding="utf-8").splitlines() if line.strip()}
+        wanted = _listed(only)
         files = [path for path in files if path.resolve() in wanted]
     photos: list[Photo] = []
     problems: list[Problem] = []
@@ -197,6 +197,15 @@ def _look(
     models = load_models(model, threads)
     read, found = detect_all(photos, models, min_score)
     return read, models, found
+
+
+def _listed(file: Path) -> set[Path]:
+    """Return the paths in a file, one a line. Raises DataError."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as exc:
+        raise DataError(f"{file}: expected UTF-8, found other bytes; save the list as UTF-8") from exc
+    return {Path(line).resolve() for line in lines if line.strip()}
 
 
 def _embeddings(photos: "list[Photo]", models: "Models") -> "NDArray[np.float32]":

@@ -46,6 +46,13 @@ def learn(
     if forget and not dry_run:
         save_ranker(opened, None, shop_name)
     file = events or state_folder(ServerSettings(state=state), opened.uri) / FILE
+    if forget and not dry_run and not file.is_file():  # nothing to print figures of
+        reason = "what was learned is forgotten"
+        if as_json:
+            print_json({"shop": shop_name, "applied": False, "reason": reason, "in_use": None})
+        else:
+            click.echo(f"not kept: {reason}")
+        return
     if not file.is_file():
         raise DataError(f"{file}: expected the service's event log, found none; give --state FOLDER or --events FILE")
     answer = learned_json(learn(EventLog(file), opened, shop_name, days, dry_run or forget), opened)

@@ -16,6 +16,7 @@ from twinset.cli.base import (
     options,
     print_json,
     report_problems,
+    store_model_option,
     store_option,
     strict_option,
     threads_option,
@@ -37,7 +38,7 @@ ccp_option = click.option("--ccp", type=FOLDER, help="Street photos with CCP mas
 @options(store_option)
 @click.option("--k", type=click.IntRange(1, 100), default=6, show_default=True, help="Products a category.")
 @click.option("--categories", type=click.IntRange(1, 12), default=4, show_default=True, help="Categories to show.")
-@options(where_option, html_option, json_option, model_option)
+@options(where_option, html_option, json_option, store_model_option)
 def look(
     product_id: str,
     shop_name: str,
@@ -47,7 +48,7 @@ def look(
     where: Sequence[str],
     html: Path | None,
     as_json: bool,
-    model: str,
+    model: str | None,
 ) -> None:
     """Print products of other categories that go with one of the store's.
 
@@ -56,13 +57,13 @@ def look(
     from twinset.answers import look_json
     from twinset.looks.complete import complete_look
     from twinset.looks.model import load_looks
-    from twinset.models import find_taxonomy, model_folder
+    from twinset.shop import folder_for, taxonomy_for
     from twinset.store import open_store, parse_where
     from twinset.strips_page import Card, Strip, hit_card, write_strips
 
-    taxonomy = find_taxonomy(model)
+    taxonomy = taxonomy_for(store, model)
     parse_where(where, taxonomy)
-    looks = load_looks(model_folder(model))
+    looks = load_looks(folder_for(store, model))
     opened = open_store(store)
     parts = complete_look(
         product_id, opened, looks, shop=shop_name, k=k, where=where, categories=categories, taxonomy=taxonomy

@@ -1,15 +1,20 @@
 """`twinset sync`: a store that follows a shop's feed."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from twinset.cli.base import FILE, json_option, options, print_json, store_model_option, store_option, threads_option
-
-if TYPE_CHECKING:
-    from twinset.data.feed import FailedRow
+from twinset.cli.base import (
+    FILE,
+    json_option,
+    options,
+    print_json,
+    report_failed,
+    report_types,
+    store_model_option,
+    store_option,
+    threads_option,
+)
 
 
 @click.command()
@@ -70,7 +75,7 @@ def sync(
     if dry_run:
         opened = open_store(store)
         lacking = gone_keys(rows, opened.fingerprints(), shop, max_loss)
-        _tell_failed(feed, rows.failed)
+        report_failed(feed, rows.failed)
         _tell_unsure(feed, 0 if all_ids_read(rows) else len(lacking))
         for key in lacking if all_ids_read(rows) else ():
             if as_json:
@@ -84,25 +89,16 @@ def sync(
         report = sync_feed(
             rows, opened, models, shop=shop, max_loss=max_loss, progress=progress, allow_private=allow_private
         )
-    for word, count in report.unknown_types.items():
-        click.echo(
-            f"{feed}: unknown type {word!r} of {count} products: the detector decides on their category", err=True
-        )
+    report_types(feed, report.unknown_types)
     _tell_unsure(feed, report.unsure)
     if as_json:
         print_json(sync_json(report))
         return
-    _tell_failed(feed, report.failed)
+    report_failed(feed, report.failed)
     click.echo(
         f"{report.products} products: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.failed)} failed, in {report.seconds:.1f} s"
     )
-
-
-def _tell_failed(feed: Path, failed: "Sequence[FailedRow]") -> None:
-    for row in failed:
-        named = f" product {row.product_id}:" if row.product_id else ""
-        click.echo(f"{feed}:{row.line}:{named} {row.reason}", err=True)
 
 
 def _tell_unsure(feed: Path, count: int) -> None:

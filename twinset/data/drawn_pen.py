@@ -27,7 +27,6 @@ PALETTE: dict[str, Rgb] = {  # the palette's colours as fabrics have them
     "blue": (44, 88, 168),
     "purple": (120, 66, 150),
 }
-PATTERNS = ("plain", "plain", "plain", "striped", "pinstriped", "checked", "dotted", "floral")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twinset.data.feed import BadRow, FailedRow, Feed, Row, csv_cells, delimiter_of, feed_of, read_feed, read_text
+from twinset.data.feed import (
+    NO_UTF8,
+    BadRow,
+    FailedRow,
+    Feed,
+    Row,
+    csv_cells,
+    delimiter_of,
+    feed_of,
+    is_utf8,
+    read_feed,
+    read_header,
+    read_text,
+)
 from twinset.errors import FeedError
 from twinset.taxonomy import Taxonomy
 from twinset.types import Product
@@ -102,12 +115,11 @@ def table_rows(path: Path, needed: tuple[str, ...], kind: str) -> Iterator[tuple
     """Yield (line, cells by column) of a CSV or TSV, columns by their lower-case names.
 
     A short row is filled up with empty cells, as spreadsheets leave them off. Raises FeedError without the needed
-    columns.
+    columns, or for a header that can't be read.
     """
     lines = list(io.StringIO(read_text(path), newline=""))
     rows = csv_cells(lines, delimiter_of(lines, "\t,;"))
-    _, header = next(rows, (1, []))
-    columns = [] if isinstance(header, BadRow) else [name.strip().lower() for name in header]
+    columns = [name.lower() for name in read_header(rows, path)]
     missing = [name for name in needed if not set(name.split(" or ")) & set(columns)]
     if missing:
         raise FeedError(
@@ -119,6 +131,8 @@ def table_rows(path: Path, needed: tuple[str, ...], kind: str) -> Iterator[tuple
             yield line, cells
         elif len(cells) > len(columns) and any(cells[len(columns) :]):
             yield line, BadRow(f"expected {len(columns)} columns, found {len(cells)}")
+        elif not all(cell.isascii() or is_utf8(cell) for cell in cells):
+            yield line, BadRow(NO_UTF8)
         else:
             named = zip(columns, [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells)), strict=False)
             yield line, {column: cell for column, cell in named if column}

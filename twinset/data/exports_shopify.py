@@ -26,21 +26,26 @@ Cells = dict[str, str]
 
 
 def shopify_rows(export: Export) -> Rows:
-    """Yield (line, our columns) of each variant."""
-    rows = table_rows(export.path, ("title", "handle or url handle"), "Shopify")
-    for handle, lines in groupby(rows, lambda row: _handle(row[1])):
-        mine = list(lines)
-        if handle is None:
-            yield from mine
-        elif not handle:
-            yield from ((line, BadRow("expected a handle, found none")) for line, _ in mine)
+    """Yield (line, our columns) of each variant, first the bad rows: none of them splits its product."""
+    rows: list[tuple[int, Cells]] = []
+    for line, cells in table_rows(export.path, ("title", "handle or url handle"), "Shopify"):
+        if isinstance(cells, BadRow):
+            yield line, cells
+        elif not _of(cells, "handle"):
+            yield line, BadRow("expected a handle, found none")
         else:
-            yield from _product(handle, [(line, cells) for line, cells in mine if isinstance(cells, dict)], export)
+            rows.append((line, cells))
+    for handle, lines in groupby(rows, lambda row: _of(row[1], "handle")):
+        yield from _product(handle, list(lines), export)
 
 
 def _product(handle: str, rows: list[tuple[int, Cells]], export: Export) -> Rows:
     """Yield a product's variants. The first has all its pictures, the others their own or the first."""
     first = rows[0][1]
+    if not first.get("title"):  # the row that has it, and whether the product may be shown, was lost
+        lost = f"expected a first row of {handle!r} with its title, found none"
+        yield from ((line, BadRow(lost)) for line, _ in rows)
+        return
     if _of(first, "published").lower() in _NO or first.get("status", "").lower() in ("draft", "archived"):
         return
     pictures = [cells for _, cells in rows if _of(cells, "image src")]
@@ -90,12 +95,9 @@ def _in_stock(cells: Cells) -> bool:
     """Return whether a variant can be bought: one whose stock isn't tracked always can."""
     amount = _of(cells, "variant inventory qty")
     policy = _of(cells, "variant inventory policy").lower()
-    untracked = "variant inventory tracker" in cells and not cells["variant inventory tracker"]
+    tracker = "variant inventory tracker"
+    untracked = any(name in cells for name in (tracker, _NEWER[tracker])) and not _of(cells, tracker)
     return untracked or not amount or policy in ("continue", "true") or _number(amount) > 0
-
-
-def _handle(cells: Cells | BadRow) -> str | None:
-    return None if isinstance(cells, BadRow) else _of(cells, "handle")
 
 
 def _of(cells: Cells, name: str) -> str:

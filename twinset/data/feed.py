@@ -27,7 +27,7 @@ FIELDS = frozenset(
     {"product_id", *IMAGE_FIELDS, "title", "price", "sale_price", "currency", *TYPE_FIELDS}
     | {"url", "shop", "in_stock", "group_id", "updated_at"}
 )
-_NO_UTF8 = "expected UTF-8, found other bytes; save the feed as UTF-8"
+NO_UTF8 = "expected UTF-8, found other bytes; save the feed as UTF-8"
 _TRUE = frozenset({"true", "1", "yes", "y", "t", "in stock", "in_stock"})
 _FALSE = frozenset({"false", "0", "no", "n", "f", "out of stock", "out_of_stock"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -191,9 +191,9 @@ def _json_rows(text: str) -> Iterator[tuple[int, Row | BadRow]]:
             continue
         if not isinstance(row, dict):
             yield line, BadRow(f"expected a JSON object, found a {type(row).__name__}")
-        elif not (content.isascii() and "\\u" not in content) and not _is_utf8(json.dumps(row, ensure_ascii=False)):
+        elif not (content.isascii() and "\\u" not in content) and not is_utf8(json.dumps(row, ensure_ascii=False)):
             product_id = str(row.get("product_id") or "")
-            yield line, BadRow(_NO_UTF8, product_id if _is_utf8(product_id) else "")
+            yield line, BadRow(NO_UTF8, product_id if is_utf8(product_id) else "")
         else:
             yield line, row
 
@@ -207,10 +207,7 @@ def csv_rows(
     """
     lines = list(io.StringIO(text, newline=""))  # splits where csv does, not at every Unicode line break
     rows = csv_cells(lines, delimiter_of(lines, ",;\t"))
-    line, header = next(rows, (1, []))
-    if isinstance(header, BadRow) or not all(_is_utf8(name) for name in header):
-        raise FeedError(f"{path}:{line}: expected a header of column names in UTF-8, found other data; check the feed")
-    columns = [name.strip() for name in header]
+    columns = read_header(rows, path)
     _check_columns(rename, set(columns), path)
     fields = {rename.get(column, column) for column in columns}
     if "product_id" not in fields or not fields & needed:
@@ -227,8 +224,8 @@ def csv_rows(
         elif len(cells) != len(columns):
             product_id = _product_id(cells, columns, rename)
             yield line, BadRow(f"expected {len(columns)} columns, found {len(cells)}", product_id)
-        elif not all(cell.isascii() or _is_utf8(cell) for cell in cells):
-            yield line, BadRow(_NO_UTF8, _product_id(cells, columns, rename))
+        elif not all(cell.isascii() or is_utf8(cell) for cell in cells):
+            yield line, BadRow(NO_UTF8, _product_id(cells, columns, rename))
         else:
             yield line, {name: cell for name, cell in zip(columns, cells, strict=True) if name}
 
@@ -270,6 +267,14 @@ def csv_cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]
         start = first + 1
 
 
+def read_header(rows: "Iterator[tuple[int, list[str] | BadRow]]", path: Path) -> list[str]:
+    """Return the names of a table's columns, its first row, [] if it has none. Raises FeedError for other data."""
+    line, header = next(rows, (1, []))
+    if isinstance(header, BadRow) or not all(is_utf8(name) for name in header):
+        raise FeedError(f"{path}:{line}: expected a header of column names in UTF-8, found other data; check the feed")
+    return [name.strip() for name in header]
+
+
 def _unread(exc: csv.Error) -> str:
     """Return why csv read no row: of what is strict and of what is too long it only tells by the message."""
     if "field limit" in str(exc):
@@ -281,10 +286,11 @@ def _unread(exc: csv.Error) -> str:
 def _product_id(cells: list[str], columns: list[str], rename: Mapping[str, str]) -> str:
     """Return the product id of a row with too few or too many cells, as well as it can be told."""
     at = [rename.get(column, column) for column in columns].index("product_id")
-    return cells[at].strip() if at < len(cells) and _is_utf8(cells[at]) else ""
+    return cells[at].strip() if at < len(cells) and is_utf8(cells[at]) else ""
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Return whether a text has no lone surrogates, which bytes that are not UTF-8 became in `text_of`."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -5,6 +5,7 @@ Boxes there are x, y, width, height in percent of the photo (labelstud.io/guide/
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def make_tasks(
         ]
         score = float(detections.scores.mean()) if len(detections) else 0.0
         predictions = [{"model_version": model, "score": score, "result": results}]
-        address = prefix + quote(path.relative_to(root).as_posix())
+        address = prefix + quote(os.fsencode(path.relative_to(root).as_posix()))  # a name may be no UTF-8
         tasks.append({"data": {"image": address}, "predictions": predictions})
     return tasks
 
@@ -112,7 +113,7 @@ def _image(
     if not done:
         return None
     address = str(task["data"]["image"])
-    path = _find(root, unquote(address)) or _find(root, address)
+    path = _find(root, unquote(address, errors="surrogateescape")) or _find(root, address)
     if path is None:
         problems.add(where, f"expected {address} below {root}, found no such file; photo left out")
         return None

@@ -22,7 +22,7 @@ from twinset.data.labelled import is_dev
 from twinset.describe.augment import SHOP_VIEW, STREET_VIEW, View, make_view
 from twinset.describe.balance import STILL, choose_weights, embed_parts
 from twinset.describe.embedded import Embedded
-from twinset.describe.encoder import Encoder, EncoderConfig, load_encoder
+from twinset.describe.encoder import EncoderConfig, load_encoder
 from twinset.describe.fit import fit_labels, trained_heads
 from twinset.describe.labels import FILE as LABELS
 from twinset.describe.labels import save_labels
@@ -270,18 +270,6 @@ def export_encoder(net: EncoderNet, weights: Sequence[float], size: int, file: P
     if worst > TOLERANCE:
         raise ModelError(f"{file}: expected ONNX within {TOLERANCE} of torch, found {worst:.5f}; report this as a bug")
     return worst
-
-
-def torch_encoder(net: EncoderNet, config: EncoderConfig) -> Encoder:
-    """Return an encoder that runs on torch."""
-    serving = ServingEncoder(net, config.weights).eval()
-
-    def run(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        with torch.no_grad():
-            embedding, mask = serving(torch.from_numpy(pixels))
-        return embedding.numpy(), mask.numpy()
-
-    return Encoder(run, config)
 
 
 def _as_input(pixels: NDArray[np.uint8]) -> Tensor:

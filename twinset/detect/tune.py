@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import optuna
 
 STUDY = "study.db"
-PRUNERS = ("median", "hyperband", "none")
 Value = int | float
 
 

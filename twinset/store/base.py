@@ -15,6 +15,7 @@ from twinset.types import Facet, Hit, Item, Product
 
 DIM = 256  # of a vector, where a model says nothing else
 UNIT_TOLERANCE = 1e-3  # of a vector's length: fp32 sums of 256 squares stray by a thousandth of this
+DELETE_PRODUCTS = 500  # at once
 FORMAT = 1  # of what stores write; raised when an older version could not read it
 
 
@@ -160,6 +161,11 @@ class Store(Protocol):
     def alone(self) -> AbstractContextManager[bool]:
         """Keep others from writing products meanwhile, this thread too. Gives False where the store can't."""
         ...
+
+
+def delete_products(store: Store, keys: Sequence[Key]) -> int:
+    """Remove products, some at a time, and return how many there were."""
+    return sum(store.delete(keys[i : i + DELETE_PRODUCTS]) for i in range(0, len(keys), DELETE_PRODUCTS))
 
 
 def check_entries(entries: Sequence[Entry], dim: int = DIM) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from twinset.errors import StoreError
 from twinset.store import open_store
-from twinset.store.base import Entry, Store
+from twinset.store.base import Entry, Store, delete_products
 from twinset.store.generations import is_of_generations
 
 COPY_PRODUCTS = 2000  # read, compared and written at once
-DELETE_PRODUCTS = 500
 BACKUP_NOTE = "backup"  # in a backup: what it is of, and whether it was finished
 Told = Callable[[int], None]  # of so many more products
 
@@ -49,8 +48,7 @@ def copy_store(source: Store, target: Store, remove: bool = False, told: Told = 
         target.upsert(new)
         written += len(new)
         told(len(entries))
-    for start in range(0, len(surplus), DELETE_PRODUCTS):
-        target.delete(surplus[start : start + DELETE_PRODUCTS])
+    delete_products(target, surplus)
     for name in source.note_names():
         text = source.read_note(name)
         if text is not None and name != BACKUP_NOTE and not is_of_generations(name):

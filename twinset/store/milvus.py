@@ -251,12 +251,17 @@ class MilvusStore:
         Removing alone would not do: it says not when it was done, so searches can't wait for it as for other writes.
         """
         written = [*rows, *(gone_row(key, self._dim) for key in gone)]
-        self._texts.forget()
-        if written:
-            self._server.write(lambda client, timeout_s: client.upsert(self._collection, written, timeout=timeout_s))
-            self._wrote, self._unsettled = True, self._unsettled + len(written)
-        if gone:
-            self._server.write(lambda client, timeout_s: client.delete(self._collection, list(gone), timeout=timeout_s))
+        try:
+            if written:
+                self._server.write(
+                    lambda client, timeout_s: client.upsert(self._collection, written, timeout=timeout_s)
+                )
+                self._wrote, self._unsettled = True, self._unsettled + len(written)
+            if gone:
+                keys = list(gone)
+                self._server.write(lambda client, timeout_s: client.delete(self._collection, keys, timeout=timeout_s))
+        finally:  # an answer that is lost says not whether it was written
+            self._texts.forget()
 
     # --- searching ----------------------------------------------------------------------------------------------------
 

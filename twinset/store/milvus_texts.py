@@ -25,10 +25,11 @@ class MilvusTexts:
         self._lock = threading.Lock()
         self._read: tuple[TextIndex, list[str]] | None = None
         self._read_at = 0.0
+        self._change = self._seen = object()  # the last change of the rows, and the last that was read
 
     def forget(self) -> None:
-        """Have the rows read anew by the next search: they changed."""
-        self._read = None
+        """Have the rows read anew by the next search, whatever is being read now: they changed."""
+        self._change = object()
 
     def best(self, words: Words) -> list[tuple[str, float]]:
         """Return the names and scores of the rows that say any of the words, best first."""
@@ -41,10 +42,11 @@ class MilvusTexts:
     def _latest(self) -> tuple[TextIndex, list[str]]:
         with self._lock:
             read = self._read
-            if read is None or time.monotonic() - self._read_at > FRESH_S:
-                self._read_at = time.monotonic()
+            if read is None or self._seen is not self._change or time.monotonic() - self._read_at > FRESH_S:
+                change, read_at = self._change, time.monotonic()
                 stored = [(row["key"], row_of(row)) for rows in self._scan() for row in rows]
                 fields = pa.schema([field for field in COLUMNS if field.name in WORD_COLUMNS])
                 table = pa.Table.from_pylist([{n: row[n] for n in WORD_COLUMNS} for _, row in stored], schema=fields)
-                self._read = read = TextIndex(table), [key for key, _ in stored]
+                read = TextIndex(table), [key for key, _ in stored]
+                self._read, self._read_at, self._seen = read, read_at, change
             return read

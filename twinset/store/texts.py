@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from twinset.store.columns import MAIN_COLOUR_SHARE
+
 WORD_COLUMNS = ("title", "article_type", "tags", "attributes", "colours", "colour_shares")
-MAIN_SHARE = 0.25  # an item says its first colour, and what covers this much of it
 BREVITY = 0.05  # of a score: how much a row that says nothing else is ahead of one that says much more
 _SPLIT = r"[^\p{L}\p{N}]+"
 _NO_ROWS = np.zeros(0, np.int32)
@@ -130,7 +131,9 @@ def _main_colours(names: Sequence[Sequence[str]], shares: Sequence[Sequence[floa
     """Return the colours people would call each row's item."""
     return pa.array(
         [
-            " ".join(name for i, (name, share) in enumerate(zip(*row, strict=True)) if i == 0 or share >= MAIN_SHARE)
+            " ".join(
+                name for i, (name, share) in enumerate(zip(*row, strict=True)) if i == 0 or share >= MAIN_COLOUR_SHARE
+            )
             for row in zip(names, shares, strict=True)
         ],
         pa.string(),
