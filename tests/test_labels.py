@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from twinset.describe.distance import distances
 from twinset.describe.embedded import NOTHING, Embedded
 from twinset.describe.fit import fit_labels, trained_heads
 from twinset.describe.labels import (
@@ -453,16 +452,6 @@ def joined(*parts):
     for i, numbers in enumerate(parts):
         vector[128 * i : 128 * i + len(numbers)] = numbers
     return vector / np.linalg.norm(vector)
-
-
-def test_distances_of_one_part_are_those_of_cosines_and_none_of_the_same_picture():
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(5, 256)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    for parts in ((), (256,)):
-        np.testing.assert_allclose(distances(rows[:2], rows[None, 2:], parts), 1 - rows[:2] @ rows[2:].T, atol=1e-6)
-    own = distances(rows, rows[None].repeat(5, 0), (100, 100, 56))
-    assert own.shape == (5, 5) and np.abs(np.diag(own)).max() < 1e-5 and (own[~np.eye(5, dtype=bool)] > 0.5).all()
 
 
 @pytest.mark.parametrize(
