@@ -1,10 +1,10 @@
 """Put what a store found in order: the visual distance, what the item's picture says of labels, and the score shown.
 
 The store brings the nearest products by their vectors. Here they are compared by the parts of these, see
-describe/distance.py, and those whose feed contradicts the item's picture (another
-article type, colour or gender, and another category where all are searched) are moved back, by weights learned on dev;
-then distances become scores that mean the same in every category: 1 for the same picture, 0.5 where a tenth of good
-first hits of dev's street photos are no closer.
+describe/distance.py, and those whose feed contradicts the item's picture (another article type, colour or gender, and
+another category where all are searched) are moved back, by weights learned on dev; then distances become scores that
+mean the same in every category: 1 for the same picture, 0.5 where a tenth of good first hits of dev's street photos are
+no closer.
 """
 
 import math

@@ -277,7 +277,7 @@ class MilvusStore:
             found = self._search(embeddings[waiting], limit, condition)
             ranked = [_ranked(rows)[:k] for rows in found]
             shown = [row for rows in ranked for row in rows]
-            full = self._rows([row["key"] for row in shown])
+            full = self._rows([row["key"] for row in shown], vectors=True)
             counts = self._variants(shown, condition)
             unfinished = []
             for i, rows, best in zip(waiting, found, ranked, strict=True):
@@ -309,13 +309,14 @@ class MilvusStore:
         )
         return [[dict(hit["entity"]) | {"score": _score(hit["distance"])} for hit in hits] for hits in found]
 
-    def _rows(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return the rows named that are there, each with its vector, by their name."""
+    def _rows(self, keys: Sequence[str], vectors: bool = False) -> dict[str, dict[str, Any]]:
+        """Return the rows named that are there, by their name, each with its vector if asked for."""
         found: dict[str, dict[str, Any]] = {}
         for chunk in _chunks(list(dict.fromkeys(keys)), CALL_KEYS):
             condition = f"{one_of('key', chunk)} and {LIVE}"
-            for row in self._query(condition, ["key", "row", "embedding"], self._level()):
-                found[row["key"]] = row_of(row) | {"embedding": vector_of(row)}
+            fields = ["key", "row", "embedding"] if vectors else ["key", "row"]
+            for row in self._query(condition, fields, self._level()):
+                found[row["key"]] = row_of(row) | ({"embedding": vector_of(row)} if vectors else {})
         return found
 
     def _variants(self, rows: Sequence[dict[str, Any]], condition: str) -> dict[str, Variants]:
